@@ -1,0 +1,58 @@
+"""Runs an exported model on the CPU. The only module that imports OpenVINO."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+
+from lookalike.errors import ModelUnusable
+from lookalike.records import Pixels
+
+
+class OpenVINOEngine:
+    """A compiled model with one stream of one thread for each worker.
+
+    Streams that do not wait for each other share the cores with the decoding threads better than
+    one request on all cores does; pinning them would put both on the same core.
+    """
+
+    def __init__(self, folder: Path, *, precision: str, streams: int) -> None:
+        """Compile ``model.xml`` of `folder`.
+
+        Args:
+            folder: the exported model.
+            precision: ``fp32``, ``bf16``, or ``auto`` for bf16 where the CPU has it.
+            streams: how many threads may call at once without waiting.
+        """
+        try:
+            core = ov.Core()
+            bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            if precision == "auto":
+                precision = "bf16" if bf16 else "fp32"
+            self._compiled = core.compile_model(
+                core.read_model(folder / "model.xml"),
+                "CPU",
+                {
+                    "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+                    "NUM_STREAMS": streams,
+                    "INFERENCE_NUM_THREADS": streams,
+                    "ENABLE_CPU_PINNING": False,
+                },
+            )
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ModelUnusable(f"The model in {folder} cannot be run ({reason}).") from error
+        self._requests = threading.local()
+
+    def __call__(self, pictures: Pixels) -> npt.NDArray[np.float32]:
+        """(n, height, width, 3) uint8 -> (n, dim) float32, unit rows."""
+        request = getattr(self._requests, "own", None)
+        if request is None:
+            request = self._requests.own = self._compiled.create_infer_request()
+        request.infer([pictures], share_inputs=True)
+        vectors: npt.NDArray[np.float32] = request.get_output_tensor(0).data.copy()
+        return vectors

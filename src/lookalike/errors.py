@@ -1,0 +1,139 @@
+"""Everything that can go wrong, as one tree.
+
+LookalikeError
+├── InvalidSetting            an environment variable or option with an impossible value
+├── SourceNotFound            a folder or file to index that does not exist
+├── PictureError              one picture; indexing skips it, a search cannot go on
+│   ├── PictureUnreadable     its bytes could not be had
+│   └── PictureDamaged        its bytes are no picture, a broken one or one that is too large
+├── ModelError
+│   ├── UnknownModel          no such model here
+│   ├── ModelUnusable         the model's files are missing or damaged
+│   └── ModelMismatch         the index was made with another model
+└── StoreError                the database
+    ├── IndexNotFound         there is none, or it has no such collection
+    ├── IndexLocked           another process has it open
+    ├── IndexIncompatible     a file of another kind or version
+    ├── IndexNotWritable      its folder cannot be written
+    └── StorageFull           the disk is full
+"""
+
+from __future__ import annotations
+
+
+class LookalikeError(Exception):
+    """The base of all errors: says what happened, to which thing, and what to do."""
+
+
+class InvalidSetting(LookalikeError):
+    """A setting has an impossible value."""
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        self.name, self.value, self.expected = name, value, expected
+        super().__init__(f"{name} is {value!r}, but must be {expected}.")
+
+
+class SourceNotFound(LookalikeError):
+    """A file or folder that was to be indexed is not there."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"{path} does not exist. Nothing was changed; check the spelling.")
+
+
+class PictureError(LookalikeError):
+    """A picture cannot be used; `reason` says why, without the path."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path}: {reason}.")
+
+
+class PictureUnreadable(PictureError):
+    """The file could not be read, so nothing is known about its content."""
+
+
+class PictureDamaged(PictureError):
+    """The file was read, but it is no picture that can be used."""
+
+
+class ModelError(LookalikeError):
+    """A model cannot be used."""
+
+
+class UnknownModel(ModelError):
+    """There is no model of this name."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        self.name, self.known = name, known
+        super().__init__(f"There is no model {name!r}. Known models: {', '.join(known)}.")
+
+
+class ModelUnusable(ModelError):
+    """A model's files are missing or damaged, or this machine cannot run them."""
+
+
+class ModelMismatch(ModelError):
+    """The index holds embeddings of another model; scores between the two mean nothing."""
+
+    def __init__(
+        self, *, database: str, indexed: tuple[str, str], requested: tuple[str, str]
+    ) -> None:
+        self.database, self.indexed, self.requested = database, indexed, requested
+        super().__init__(
+            f"{database} was made with the model {indexed[0]} ({indexed[1][:8]}), but "
+            f"{requested[0]} ({requested[1][:8]}) is asked for. Their embeddings cannot be "
+            "compared: index the folders into another database (--db) with this model."
+        )
+
+
+class StoreError(LookalikeError):
+    """The database refused or failed."""
+
+
+class IndexNotFound(StoreError):
+    """There is no such index."""
+
+    def __init__(self, database: str, collection: str) -> None:
+        self.database, self.collection = database, collection
+        super().__init__(
+            f"There is no index {collection!r} in {database}. Make one first: "
+            "lookalike index FOLDER, with the same --db and --collection."
+        )
+
+
+class IndexLocked(StoreError):
+    """Another process has the database open."""
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+        super().__init__(
+            f"{database} is open in another process. Wait until that one has finished, or "
+            "close it; nothing was changed."
+        )
+
+
+class IndexIncompatible(StoreError):
+    """The database is of another kind or version."""
+
+
+class IndexNotWritable(StoreError):
+    """The database's folder cannot be written."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        self.database, self.reason = database, reason
+        super().__init__(
+            f"{database} cannot be written ({reason}). Check the rights of its folder, or name "
+            "another database with --db."
+        )
+
+
+class StorageFull(StoreError):
+    """No space is left where the database lies."""
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+        super().__init__(
+            f"The disk that holds {database} is full. Everything committed so far is kept; "
+            "free some space and run the same command again."
+        )

@@ -1,0 +1,182 @@
+"""The front door: an index of pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from lookalike.embed.catalog import DEFAULT_MODEL, load_embedder
+from lookalike.embed.embedder import Embedder
+from lookalike.errors import InvalidSetting, LookalikeError, ModelMismatch
+from lookalike.ingest.scan import Scan, absolute
+from lookalike.ingest.sync import sync
+from lookalike.query.picture import Question, question_vector
+from lookalike.records import Hit, IndexInfo, IndexReport, Progress, row_id
+from lookalike.settings import Settings, default_database
+from lookalike.store.schema import CollectionModel
+
+if TYPE_CHECKING:
+    from lookalike.store.milvus import MilvusStore
+
+MAX_LIMIT = 16_384
+
+
+class Index:
+    """The pictures of some folders and what they look like, kept in a database.
+
+    Made by `Index.open`; a context manager. Methods may be called from several threads.
+    """
+
+    def __init__(self, store: MilvusStore, *, embedder: Embedder, settings: Settings) -> None:
+        self._store, self._embedder, self._settings = store, embedder, settings
+
+    @classmethod
+    def open(
+        cls,
+        database: str | os.PathLike[str] | None = None,
+        *,
+        model: str | Embedder | None = None,
+        collection: str = "images",
+        create: bool = True,
+        preload: bool = False,
+        settings: Settings | None = None,
+    ) -> Index:
+        """Open an index, or make an empty one.
+
+        Args:
+            database: path of a Milvus Lite database, ending in ``.db``; by default
+                ``lookalike/images.db`` in the platform's folder for user data.
+            model: a model's name or an embedder; by default the one that the index was made
+                with, and the packaged one for a new index.
+            collection: name of the collection within the database.
+            create: make the index where there is none.
+            preload: load the model in the background at once, not when it is first needed.
+            settings: by default from the environment variables.
+
+        Raises:
+            ModelError: the model is unknown, or not the one that the index was made with.
+            StoreError: the database cannot be opened.
+        """
+        settings = settings or Settings.from_environment()
+        path = absolute(default_database() if database is None else database)
+        embedder = (
+            load_embedder(model or DEFAULT_MODEL, settings=settings)
+            if model is None or isinstance(model, str)
+            else model
+        )
+        if preload:
+            threading.Thread(target=_preload, args=[embedder], name="lookalike-preload").start()
+        # Imported here: pymilvus takes 0.5 s, and the model is compiled in that time.
+        from lookalike.store.milvus import MilvusStore  # noqa: PLC0415
+
+        described = CollectionModel(
+            model=embedder.name, fingerprint=embedder.fingerprint, dim=embedder.dim
+        )
+        store = MilvusStore(path, collection, create=described if create else None)
+        try:
+            if model is None and store.model.model != embedder.name:
+                embedder = load_embedder(store.model.model, settings=settings)
+            if store.model.fingerprint != embedder.fingerprint:
+                raise ModelMismatch(
+                    database=path,
+                    indexed=(store.model.model, store.model.fingerprint),
+                    requested=(embedder.name, embedder.fingerprint),
+                )
+        except BaseException:
+            store.close()
+            raise
+        return cls(store, embedder=embedder, settings=settings)
+
+    def add(
+        self,
+        *sources: str | os.PathLike[str],
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> IndexReport:
+        """Make the index match these folders and files.
+
+        New and changed pictures are embedded, rows of pictures deleted from these folders are
+        removed. What cannot be used is skipped, reported, and tried again next time. Every batch
+        is committed as a whole; a run that was killed is completed by running it again.
+
+        Raises:
+            SourceNotFound: one of the sources does not exist; nothing was changed.
+            StoreError: the database failed; everything committed before that is kept.
+        """
+        return sync(
+            Scan(sources),
+            store=self._store,
+            embedder=self._embedder,
+            settings=self._settings,
+            on_progress=on_progress,
+        )
+
+    def search(self, question: Question, *, limit: int = 10) -> list[Hit]:
+        """The pictures most similar to a picture file, or to a picture in memory, best first.
+
+        Raises:
+            PictureError: the file cannot be used.
+            InvalidSetting: `limit` is not in 1 … 16,384.
+        """
+        if not 1 <= limit <= MAX_LIMIT:
+            raise InvalidSetting("limit", limit, f"from 1 to {MAX_LIMIT}")
+        vector = question_vector(question, embedder=self._embedder, settings=self._settings)
+        return self._store.search(vector, limit=limit)
+
+    def remove(self, *paths: str | os.PathLike[str]) -> int:
+        """Take pictures, and everything below folders, out of the index; files stay.
+
+        Returns:
+            How many rows were removed.
+        """
+        removed = 0
+        for path in map(absolute, paths):
+            rows = [id for id in self._store.stamps([row_id(path)])]  # noqa: A001, C416
+            self._store.delete(rows)
+            removed += len(rows)
+            for page in self._store.paths_under(path):
+                self._store.delete([id for id, _ in page])  # noqa: A001
+                removed += len(page)
+        self._store.flush()
+        return removed
+
+    def __len__(self) -> int:
+        """The number of pictures in the index."""
+        return self._store.count()
+
+    def info(self) -> IndexInfo:
+        """What this index is, and what it was made with."""
+        made_with = self._store.model
+        return IndexInfo(
+            database=self._store.database,
+            collection=self._store.collection,
+            pictures=len(self),
+            model=made_with.model,
+            fingerprint=made_with.fingerprint,
+            dim=made_with.dim,
+            metric=made_with.metric,
+            version=made_with.version,
+            size_bytes=self._store.size_bytes(),
+        )
+
+    def close(self) -> None:
+        """Write everything out and let other processes open the database."""
+        self._store.flush()
+        self._store.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _preload(embedder: Embedder) -> None:
+    # What went wrong is raised again, in the caller's thread, by the first use of the model.
+    with contextlib.suppress(LookalikeError):
+        embedder.load()

@@ -1,0 +1,51 @@
+"""What has to be done, from what lies on the disk and what the store has. Nothing here does I/O."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from lookalike.records import ImageFile, Stamp, row_id
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A file that must be embedded; `known` where it has a row, which is out of date."""
+
+    file: ImageFile
+    known: bool
+
+
+def changes(
+    files: Sequence[ImageFile], stored: Callable[[Sequence[str]], Mapping[str, Stamp]]
+) -> list[Task]:
+    """The files that are new or changed, in the order of `files`.
+
+    Args:
+        files: what was found on the disk.
+        stored: ids -> the stamps of those that have a row.
+    """
+    ids = [row_id(file.path) for file in files]
+    stamps = stored(ids)
+    return [
+        Task(file, known=id in stamps)
+        for id, file in zip(ids, files, strict=True)  # noqa: A001
+        if stamps.get(id) != file.stamp
+    ]
+
+
+def is_gone(path: str, listed: Collection[str], exists: Callable[[str], bool]) -> bool:
+    """Whether a picture has been deleted, as far as the folders that were `listed` can tell.
+
+    The nearest listed folder above it decides: it either still has the next part of the path or
+    not. Where no folder above was listed nothing is known, so the answer is no.
+    """
+    part = path
+    while True:
+        folder = posixpath.dirname(part)
+        if folder in listed:
+            return not exists(part)
+        if folder == part:
+            return False
+        part = folder

@@ -1,0 +1,121 @@
+"""Folders and files become a stream of files that may be pictures."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lookalike.errors import SourceNotFound
+from lookalike.records import ImageFile, Skipped, Stamp
+
+EXTENSIONS = frozenset(
+    ".apng .avif .bmp .dib .gif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .mpo .pbm .pgm .png .pnm "
+    ".ppm .tga .tif .tiff .webp".split()
+)
+
+
+class Scan:
+    """The files below some folders, and single files, each once.
+
+    Iterating yields `ImageFile` in the order of the sources and of the names within a folder, and
+    `Skipped` for what was meant but cannot be read. Hidden files and folders are left out. Links
+    are followed, links to folders after everything else, and no folder is listed twice.
+    Afterwards, `listed` holds every folder whose names were all read, and `empty` those of the
+    sources that hold nothing at all.
+    """
+
+    def __init__(self, sources: Sequence[str | os.PathLike[str]]) -> None:
+        """Resolve the sources: absolute, without those that lie inside another.
+
+        Raises:
+            SourceNotFound: one of them does not exist.
+        """
+        paths = sorted({absolute(source) for source in sources})
+        for path in paths:
+            if not os.path.lexists(path):
+                raise SourceNotFound(path)
+        folders = [path for path in paths if Path(path).is_dir()]
+        self.folders = [
+            path
+            for path in folders
+            if not any(path.startswith(outer.rstrip("/") + "/") for outer in folders)
+        ]
+        self.files = [
+            path
+            for path in paths
+            if path not in folders
+            and not any(path.startswith(outer.rstrip("/") + "/") for outer in self.folders)
+        ]
+        self.listed: set[str] = set()
+        self.empty: list[str] = []
+        self._visited: set[tuple[int, int]] = set()
+
+    def __iter__(self) -> Iterator[ImageFile | Skipped]:
+        """Walk the sources."""
+        for path in self.files:
+            yield _inspect(path)
+        links: list[str] = []
+        for folder in self.folders:
+            yield from self._walk(folder, links)
+        while links:
+            yield from self._follow(links.pop(0), links)
+
+    def _walk(self, top: str, links: list[str]) -> Iterator[ImageFile | Skipped]:
+        waiting = [top]
+        while waiting:
+            folder = waiting.pop()
+            subfolders: list[str] = []
+            try:
+                status = os.stat(folder)  # noqa: PTH116
+                if (status.st_dev, status.st_ino) in self._visited:
+                    continue
+                self._visited.add((status.st_dev, status.st_ino))
+                with os.scandir(folder) as listing:
+                    entries = sorted(listing, key=lambda entry: entry.name)
+            except OSError as error:
+                yield Skipped(printable(folder), f"it cannot be listed ({error.strerror})")
+                continue
+            self.listed.add(folder)
+            if not entries and folder == top:
+                self.empty.append(top)
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                path = f"{folder.rstrip('/')}/{entry.name}"
+                if entry.is_dir():
+                    (links if entry.is_symlink() else subfolders).append(path)
+                elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:  # noqa: PTH122
+                    yield _inspect(path, entry)
+            waiting.extend(reversed(subfolders))
+
+    def _follow(self, link: str, links: list[str]) -> Iterator[ImageFile | Skipped]:
+        target = os.path.realpath(link)
+        if f"{os.path.realpath(os.path.dirname(link))}/".startswith(target.rstrip("/") + "/"):  # noqa: PTH120
+            yield Skipped(printable(link), f"it links back to {target}, which contains it")
+        else:
+            yield from self._walk(link, links)
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """The path as stored: absolute, ``~`` expanded, links kept, with forward slashes."""
+    return Path(os.path.abspath(Path(path).expanduser())).as_posix()  # noqa: PTH100
+
+
+def printable(path: str) -> str:
+    """A path in which bytes that are no UTF-8 stand as escapes."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _inspect(path: str, entry: os.DirEntry[str] | None = None) -> ImageFile | Skipped:
+    try:
+        status = entry.stat() if entry else os.stat(path)  # noqa: PTH116
+        path.encode()
+    except UnicodeEncodeError:
+        return Skipped(printable(path), "its name is not valid UTF-8")
+    except OSError as error:
+        return Skipped(printable(path), f"it cannot be read ({error.strerror})")
+    if not stat.S_ISREG(status.st_mode):
+        return Skipped(path, "it is not a regular file")
+    return ImageFile(path, Stamp(status.st_size, status.st_mtime_ns))

@@ -1,0 +1,136 @@
+"""Makes the rows of some folders match what lies in them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lookalike.embed.embedder import Embedder
+from lookalike.ingest import pipeline
+from lookalike.ingest.pipeline import Committed
+from lookalike.ingest.plan import Task, changes, is_gone
+from lookalike.ingest.scan import Scan
+from lookalike.records import (
+    ImageFile,
+    IndexReport,
+    Progress,
+    Skipped,
+    Stamp,
+    row_id,
+)
+from lookalike.settings import Settings
+
+PLANNED_FILES = 1000
+
+
+class Store(pipeline.Sink, Protocol):
+    """What syncing needs of a store."""
+
+    def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]: ...  # noqa: D102
+    def count(self, *, under: str | None = None) -> int: ...  # noqa: D102
+    def paths_under(self, folder: str) -> Iterator[list[tuple[str, str]]]: ...  # noqa: D102
+    def flush(self) -> None: ...  # noqa: D102
+
+
+@dataclass
+class _Tally:
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    known_rows: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def count(self, committed: Committed) -> None:
+        self.added += committed.added
+        self.updated += committed.updated
+        self.removed += committed.removed
+        self.skipped += committed.skipped
+
+    def progress(self) -> Progress:
+        return Progress(self.added, self.updated, self.unchanged, len(self.skipped))
+
+
+def sync(
+    scan: Scan,
+    *,
+    store: Store,
+    embedder: Embedder,
+    settings: Settings,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> IndexReport:
+    """Add what is new, update what has changed, remove what is gone; safe to kill at any moment.
+
+    `on_progress` is called in this thread after every commit, and while unchanged files pass by.
+    """
+    started = time.perf_counter()
+    tally = _Tally()
+    report_progress = on_progress or (lambda progress: None)
+
+    def tasks() -> Iterator[Task]:
+        for found in _chunks(scan, PLANNED_FILES):
+            files = [item for item in found if isinstance(item, ImageFile)]
+            tally.skipped += [item for item in found if isinstance(item, Skipped)]
+            changed = changes(files, store.stamps)
+            tally.unchanged += len(files) - len(changed)
+            tally.known_rows += sum(task.known for task in changed)
+            report_progress(tally.progress())
+            yield from changed
+
+    for committed in pipeline.run(tasks(), embedder=embedder, sink=store, settings=settings):
+        tally.count(committed)
+        report_progress(tally.progress())
+    _remove_gone(scan, store, tally)
+    store.flush()
+    return IndexReport(
+        added=tally.added,
+        updated=tally.updated,
+        moved=0,
+        removed=tally.removed,
+        unchanged=tally.unchanged,
+        skipped=tuple(tally.skipped),
+        total=store.count(),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _remove_gone(scan: Scan, store: Store, tally: _Tally) -> None:
+    """Remove the rows below the scanned folders whose files have been deleted."""
+    rows_below = {folder: store.count(under=folder) for folder in scan.folders}
+    rows_seen = tally.unchanged + tally.known_rows + tally.added - tally.removed
+    rows_of_files = len(store.stamps([row_id(path) for path in scan.files]))
+    if sum(rows_below.values()) == rows_seen - rows_of_files:
+        return
+    for folder, rows in rows_below.items():
+        if folder in scan.empty:
+            reason = (
+                f"the folder is empty, but the index has {rows} pictures from it, which are kept: "
+                f"if they are really gone, run: lookalike remove {folder}"
+            )
+            tally.skipped.append(Skipped(folder, reason))
+            continue
+        for page in store.paths_under(folder):
+            gone = [id for id, path in page if is_gone(path, scan.listed, _exists)]  # noqa: A001
+            store.delete(gone)
+            tally.removed += len(gone)
+
+
+def _exists(path: str) -> bool:
+    """False only where the system says that there is no such name; links count as themselves."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _chunks(scan: Scan, size: int) -> Iterator[list[ImageFile | Skipped]]:
+    items = iter(scan)
+    while chunk := list(itertools.islice(items, size)):
+        yield chunk

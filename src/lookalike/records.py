@@ -1,0 +1,132 @@
+"""The plain records that the layers hand to each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float32]
+"""One embedding: shape ``(dim,)``, float32, unit length."""
+
+Pixels = npt.NDArray[np.uint8]
+"""Pictures as a model takes them: shape ``(height, width, 3)`` or ``(n, height, width, 3)``."""
+
+
+def row_id(path: str) -> str:
+    """BLAKE2b-128 of the path as stored, in hex: the primary key of the picture's row."""
+    return hashlib.blake2b(path.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What tells, without opening a file, whether it has changed."""
+
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file that was found and may be a picture. `path` is absolute, with forward slashes."""
+
+    path: str
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One row of the index: a picture, its facts and its embedding.
+
+    `width` and `height` are pixels after orientation, `content` is the BLAKE2b-128 of the file's
+    bytes in hex, `taken_at` is seconds since the epoch, 0 where unknown.
+    """
+
+    path: str
+    content: str
+    stamp: Stamp
+    width: int
+    height: int
+    taken_at: int
+    format: str
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A picture found by a search.
+
+    `score` is the cosine similarity in [-1, 1], larger is closer; `taken_at` is seconds since the
+    epoch or None; `metadata` holds the user's own fields.
+    """
+
+    path: str
+    score: float
+    id: str
+    width: int
+    height: int
+    size_bytes: int
+    taken_at: int | None
+    format: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that could not be indexed, and why. It is tried again at the next run."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an indexing run has come: counts of files since its start."""
+
+    added: int
+    updated: int
+    unchanged: int
+    skipped: int
+
+    @property
+    def done(self) -> int:
+        """Files that need no further work."""
+        return self.added + self.updated + self.unchanged + self.skipped
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What an indexing run did. `total` is the number of rows afterwards."""
+
+    added: int
+    updated: int
+    moved: int
+    removed: int
+    unchanged: int
+    skipped: tuple[Skipped, ...]
+    total: int
+    seconds: float
+
+    @property
+    def images_per_second(self) -> float:
+        """Pictures embedded and stored, over the time of the whole run."""
+        return (self.added + self.updated) / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What an index is: where it lies, and the model and metric that it was made with."""
+
+    database: str
+    collection: str
+    pictures: int
+    model: str
+    fingerprint: str
+    dim: int
+    metric: str
+    version: str
+    size_bytes: int

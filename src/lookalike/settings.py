@@ -1,0 +1,87 @@
+"""The table of settings: name, default, unit, environment variable and help of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from lookalike.errors import InvalidSetting
+
+
+def _setting(default: Any, *, unit: str, help: str) -> Any:  # noqa: A002
+    return dataclasses.field(default=default, metadata={"unit": unit, "help": help})
+
+
+def available_cores() -> int:
+    """Cores this process may use: fewer than the machine has, in a container or under taskset."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_database() -> str:
+    """``images.db`` in the folder where this platform keeps a program's data."""
+    return str(Path(platformdirs.user_data_dir("lookalike", appauthor=False)) / "images.db")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What can be tuned. Every field is read from ``LOOKALIKE_<NAME>`` by `from_environment`."""
+
+    max_pixels: int = _setting(
+        200_000_000,
+        unit="pixels",
+        help="Pictures with more pixels are skipped: decoding them could exhaust the memory.",
+    )
+    precision: str = _setting(
+        "auto",
+        unit="auto, bf16 or fp32",
+        help="Arithmetic of the model on the CPU; auto is bf16 where the CPU has it.",
+    )
+    batch_size: int = _setting(
+        16, unit="pictures", help="Pictures that go through the model and are committed together."
+    )
+    threads: int = _setting(
+        0, unit="threads", help="Threads that decode, and that embed; 0 is one for each core."
+    )
+
+    def __post_init__(self) -> None:
+        """Raise `InvalidSetting` where a value is out of range."""
+        for name, least in (("max_pixels", 1), ("batch_size", 1), ("threads", 0)):
+            if getattr(self, name) < least:
+                raise InvalidSetting(name, getattr(self, name), f"a whole number from {least} up")
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise InvalidSetting("precision", self.precision, "auto, bf16 or fp32")
+
+    @property
+    def workers(self) -> int:
+        """The number of threads, with 0 resolved."""
+        return self.threads or available_cores()
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """The defaults, replaced by what the environment variables say."""
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            name = environment_variable(field.name)
+            text = environ.get(name, "")
+            if not text:
+                continue
+            if isinstance(field.default, int):
+                try:
+                    values[field.name] = int(text)
+                except ValueError:
+                    raise InvalidSetting(name, text, "a whole number") from None
+            else:
+                values[field.name] = text
+        return cls(**values)
+
+
+def environment_variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"LOOKALIKE_{name.upper()}"

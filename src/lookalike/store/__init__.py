@@ -1,0 +1,1 @@
+"""Rows go into Milvus and come out of it."""
