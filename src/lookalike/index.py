@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -77,18 +78,18 @@ class Index:
             model=embedder.name, fingerprint=embedder.fingerprint, dim=embedder.dim
         )
         store = MilvusStore(path, collection, create=described if create else None)
-        try:
-            if model is None and store.model.model != embedder.name:
-                embedder = load_embedder(store.model.model, settings=settings)
-            if store.model.fingerprint != embedder.fingerprint:
+        with contextlib.ExitStack() as undo:
+            undo.callback(store.close)
+            made_with = store.model
+            if model is None and made_with.model != embedder.name:
+                embedder = load_embedder(made_with.model, settings=settings)
+            if made_with.fingerprint != embedder.fingerprint:
                 raise ModelMismatch(
                     database=path,
-                    indexed=(store.model.model, store.model.fingerprint),
+                    indexed=(made_with.model, made_with.fingerprint),
                     requested=(embedder.name, embedder.fingerprint),
                 )
-        except BaseException:
-            store.close()
-            raise
+            undo.pop_all()
         return cls(store, embedder=embedder, settings=settings)
 
     def add(
@@ -134,12 +135,10 @@ class Index:
         """
         removed = 0
         for path in map(absolute, paths):
-            rows = [id for id in self._store.stamps([row_id(path)])]  # noqa: A001, C416
-            self._store.delete(rows)
-            removed += len(rows)
-            for page in self._store.paths_under(path):
-                self._store.delete([id for id, _ in page])  # noqa: A001
-                removed += len(page)
+            pages = ([key for key, _ in page] for page in self._store.paths_under(path))
+            for ids in itertools.chain([list(self._store.stamps([row_id(path)]))], pages):
+                self._store.delete(ids)
+                removed += len(ids)
         self._store.flush()
         return removed
 
@@ -171,7 +170,10 @@ class Index:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.close()
 

@@ -13,9 +13,7 @@ DEFAULT_MODEL = "efficientnet-lite0-384"
 _PACKAGED = {DEFAULT_MODEL: Path(__file__).parent / "default_model"}
 
 
-def load_embedder(
-    model: str = DEFAULT_MODEL, *, settings: Settings | None = None
-) -> ModelEmbedder:
+def load_embedder(model: str = DEFAULT_MODEL, *, settings: Settings | None = None) -> ModelEmbedder:
     """The embedder of a model, by name.
 
     Raises:

@@ -109,11 +109,11 @@ class ModelEmbedder:
         fp32 and bf16 are one class: they rank the same, so rows of both may be mixed.
         """
         digest = hashlib.blake2b(b"float", digest_size=16)
-        for name in ("model.json", "model.xml", "model.bin"):
-            try:
+        try:
+            for name in ("model.json", "model.xml", "model.bin"):
                 digest.update((self._folder / name).read_bytes())
-            except OSError as error:
-                raise ModelUnusable(f"The model's file {error.filename} is missing.") from error
+        except OSError as error:
+            raise ModelUnusable(f"The model's file {error.filename} is missing.") from error
         return digest.hexdigest()
 
     @property

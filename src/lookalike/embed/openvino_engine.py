@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
 from lookalike.errors import ModelUnusable
 from lookalike.records import Pixels
+
+# OpenVINO reports its use over the network when it is imported, unless this package is missing.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino as ov  # noqa: E402
 
 
 class OpenVINOEngine:

@@ -91,9 +91,7 @@ def run(
         try:
             data, stamp = read_file(path)
             content = hashlib.blake2b(data, digest_size=16).hexdigest()
-            picture = decode(
-                data, path=path, least=embedder.least, max_pixels=settings.max_pixels
-            )
+            picture = decode(data, path=path, least=embedder.least, max_pixels=settings.max_pixels)
         except PictureError as error:
             return _Failed(task, error)
         return _Prepared(task, stamp, content, picture.facts, embedder.prepare(picture.image))
@@ -104,9 +102,7 @@ def run(
         if not done:
             return _Embedded([], [], failed)
         vectors = embedder.embed(np.stack([item.pixels for item in done]))  # (n, dim)
-        records = [
-            _record(item, vector) for item, vector in zip(done, vectors, strict=True)
-        ]
+        records = [_record(item, vector) for item, vector in zip(done, vectors, strict=True)]
         return _Embedded(done, records, failed)
 
     def commit(batch: _Embedded) -> Committed:
@@ -142,9 +138,7 @@ def run(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ahead(
-    pool: Executor, work: Callable[[A], B], items: Iterable[A], depth: int
-) -> Iterator[B]:
+def _ahead(pool: Executor, work: Callable[[A], B], items: Iterable[A], depth: int) -> Iterator[B]:
     """The results of `work`, in order, while up to `depth` items are under way."""
     pending: deque[Future[B]] = deque()
     for item in items:

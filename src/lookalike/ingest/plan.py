@@ -29,9 +29,9 @@ def changes(
     ids = [row_id(file.path) for file in files]
     stamps = stored(ids)
     return [
-        Task(file, known=id in stamps)
-        for id, file in zip(ids, files, strict=True)  # noqa: A001
-        if stamps.get(id) != file.stamp
+        Task(file, known=key in stamps)
+        for key, file in zip(ids, files, strict=True)
+        if stamps.get(key) != file.stamp
     ]
 
 

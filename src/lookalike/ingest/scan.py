@@ -10,10 +10,10 @@ from pathlib import Path
 from lookalike.errors import SourceNotFound
 from lookalike.records import ImageFile, Skipped, Stamp
 
-EXTENSIONS = frozenset(
-    ".apng .avif .bmp .dib .gif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .mpo .pbm .pgm .png .pnm "
-    ".ppm .tga .tif .tiff .webp".split()
-)
+EXTENSIONS = frozenset({
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg",
+    ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
+})  # fmt: skip
 
 
 class Scan:

@@ -114,7 +114,7 @@ def _remove_gone(scan: Scan, store: Store, tally: _Tally) -> None:
             tally.skipped.append(Skipped(folder, reason))
             continue
         for page in store.paths_under(folder):
-            gone = [id for id, path in page if is_gone(path, scan.listed, _exists)]  # noqa: A001
+            gone = [key for key, path in page if is_gone(path, scan.listed, _exists)]
             store.delete(gone)
             tally.removed += len(gone)
 

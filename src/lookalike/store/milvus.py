@@ -239,7 +239,10 @@ class _CauseOfFailure(logging.Handler):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._logger.removeHandler(self)
         self._logger.propagate = self._propagated

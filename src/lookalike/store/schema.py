@@ -31,9 +31,7 @@ class CollectionModel:
 
     def to_properties(self) -> dict[str, str]:
         """As Milvus keeps it: strings under ``lookalike.`` names."""
-        return {
-            f"{_PREFIX}{name}": str(getattr(self, name)) for name in self.__dataclass_fields__
-        }
+        return {f"{_PREFIX}{name}": str(getattr(self, name)) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, str]) -> CollectionModel | None:

@@ -1,0 +1,40 @@
+# make demo and make test need Python >= 3.10 and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint format model samples clean
+
+demo: .venv/core  ## index the sample pictures and search them
+	$(BIN)/lookalike demo
+
+test: .venv/dev  ## all tests
+	$(BIN)/python -m pytest
+
+lint: .venv/dev  ## style, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+model: .venv/dev  ## make the packaged model again: make model PHOTOS=folder
+	$(BIN)/python scripts/export_default_model.py $(PHOTOS)
+
+samples: .venv/dev  ## make the sample pictures again: make samples STAMPS=folder
+	$(BIN)/python scripts/make_samples.py $(STAMPS)
+
+clean:
+	rm -rf .venv build dist
+
+.venv/core: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP_INSTALL) -e .
+	touch $@
+
+.venv/dev: .venv/core
+	$(PIP_INSTALL) -e '.[dev]'
+	touch $@

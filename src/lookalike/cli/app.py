@@ -1,0 +1,41 @@
+"""The commands, in the order in which people meet them."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+
+import typer
+from PIL import Image
+
+from lookalike.cli import demo, index, manage, search
+from lookalike.cli.options import Version
+
+app = typer.Typer(
+    name="lookalike",
+    help="Find pictures that look alike: index folders once, then ask with a picture.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("index")(index.index)
+app.command("search")(search.search)
+app.command("info")(manage.info)
+app.command("remove")(manage.remove)
+app.command("demo")(demo.demo)
+
+
+@app.callback()
+def _top(version: Version = False) -> None:
+    """Find pictures that look alike: index folders once, then ask with a picture."""
+
+
+def main() -> None:
+    """Run the command line."""
+    # What is true of this process alone, so it is not done where lookalike is a library: its own
+    # limit of pixels holds, its own messages say what is wrong, and a kill is like Ctrl-C.
+    Image.MAX_IMAGE_PIXELS = None
+    warnings.simplefilter("ignore")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app()

@@ -1,0 +1,93 @@
+"""``lookalike index``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookalike.cli import progress
+from lookalike.cli.options import (
+    Collection,
+    Database,
+    Quiet,
+    Report,
+    ReportFormat,
+    Verbose,
+    Version,
+)
+from lookalike.cli.terminal import FAILED, Terminal
+from lookalike.index import Index
+from lookalike.records import IndexReport, Progress
+
+SKIPPED_SHOWN = 20
+
+
+def index(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Folders and files.", show_default=False)
+    ],
+    report_format: ReportFormat = Report.text,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if anything was skipped.")
+    ] = False,
+    db: Database = None,
+    collection: Collection = "images",
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    version: Version = False,
+) -> None:
+    """Make the index match these folders and files.
+
+    New and changed pictures are added, rows of deleted ones are removed. Running it again costs
+    little; after an interruption it goes on where it was.
+    """
+    with Terminal(verbose, quiet=quiet) as terminal:
+        terminal.on_interrupt = "Stopped before anything was changed."
+        with (
+            Index.open(db, collection=collection) as opened,
+            progress.shown(paths, terminal) as show,
+        ):
+
+            def on_progress(now: Progress) -> None:
+                terminal.on_interrupt = (
+                    f"Stopped. {now.added + now.updated} pictures of this run are in the index "
+                    "and stay there; run the same command again to go on."
+                )
+                show(now)
+
+            report = opened.add(*paths, on_progress=on_progress)
+            database = opened.info().database
+        _print(report, report_format, terminal, database=database)
+        if strict and report.skipped:
+            raise typer.Exit(FAILED)
+
+
+def _print(
+    report: IndexReport, report_format: Report, terminal: Terminal, *, database: str
+) -> None:
+    if report_format is Report.json:
+        summary = dataclasses.asdict(report)
+        summary["seconds"] = round(report.seconds, 3)
+        summary["images_per_second"] = round(report.images_per_second, 1)
+        typer.echo(json.dumps(summary))
+        return
+    shown = len(report.skipped) if terminal.verbose else SKIPPED_SHOWN
+    for skipped in report.skipped[:shown]:
+        terminal.say(f"skipped {skipped.path}: {skipped.reason}")
+    if len(report.skipped) > shown:
+        terminal.say(f"… and {len(report.skipped) - shown} more; -v names them all")
+    found = report.added + report.updated + report.unchanged + len(report.skipped)
+    if not found:
+        terminal.say("There are no pictures in what was given.")
+    if not terminal.quiet:
+        typer.echo(
+            f"{report.added} added, {report.updated} updated, {report.removed} removed, "
+            f"{report.unchanged} unchanged, {len(report.skipped)} skipped; "
+            f"{report.total} pictures in {database}"
+        )
+        if report.added + report.updated:
+            typer.echo(f"{report.seconds:.1f} s, {report.images_per_second:.0f} pictures/s")

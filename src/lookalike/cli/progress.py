@@ -1,0 +1,78 @@
+"""How far indexing has come: a bar for a person, a line now and then for a log."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
+
+from lookalike.cli.terminal import Terminal
+from lookalike.ingest.scan import Scan
+from lookalike.records import Progress
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextlib.contextmanager
+def shown(sources: list[Path], terminal: Terminal) -> Iterator[Callable[[Progress], None]]:
+    """A callback for `Index.add` that shows what it is told."""
+    if terminal.shows_progress:
+        with _bar(sources) as callback:
+            yield callback
+    else:
+        yield _lines(terminal)
+
+
+def _lines(terminal: Terminal) -> Callable[[Progress], None]:
+    started = last = time.monotonic()
+
+    def callback(progress: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            terminal.say(f"{progress.done} files, {_rate(progress, now - started)}")
+
+    return callback
+
+
+@contextlib.contextmanager
+def _bar(sources: list[Path]) -> Iterator[Callable[[Progress], None]]:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    started = time.monotonic()
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Indexing", total=None, rate="")
+
+        def count() -> None:
+            # A walk of its own, so that the time left is known while the first one works.
+            bar.update(task, total=sum(1 for _ in Scan(sources)))
+
+        def callback(progress: Progress) -> None:
+            rate = _rate(progress, time.monotonic() - started)
+            bar.update(task, completed=progress.done, rate=rate)
+
+        threading.Thread(target=count, name="lookalike-count", daemon=True).start()
+        yield callback
+
+
+def _rate(progress: Progress, seconds: float) -> str:
+    return f"{(progress.added + progress.updated) / max(seconds, 1e-9):.0f} pictures/s"

@@ -1,0 +1,77 @@
+"""Hits as a table, as JSON, or as bare paths."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lookalike.records import Hit
+
+
+class HitFormat(str, Enum):
+    """How hits are printed."""
+
+    table = "table"
+    json = "json"
+    paths = "paths"
+
+
+def as_json(query: dict[str, Any], model: str, hits: Sequence[Hit], seconds: float) -> str:
+    """The answer to a search as one JSON object."""
+    answer = {
+        "query": query,
+        "model": model,
+        "hits": [dataclasses.asdict(hit) for hit in hits],
+        "seconds": round(seconds, 4),
+    }
+    return json.dumps(answer)
+
+
+def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
+    """Rank, score, path and size; whole lines without frames where nobody watches.
+
+    Args:
+        hits: best first.
+        below: a folder that is left out in front of the paths.
+    """
+    rows = [
+        (
+            str(rank),
+            f"{hit.score:.3f}",
+            hit.path.removeprefix(below),
+            f"{hit.width}×{hit.height}",
+            readable_bytes(hit.size_bytes),
+        )
+        for rank, hit in enumerate(hits, 1)
+    ]
+    if not sys.stdout.isatty():
+        for row in rows:
+            typer.echo("\t".join(row))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("score", justify="right", style="cyan")
+    table.add_column("path", overflow="fold")
+    table.add_column("pixels", justify="right")
+    table.add_column("size", justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False).print(table)
+
+
+def readable_bytes(size: int) -> str:
+    """Three digits and a decimal unit."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:  # noqa: PLR2004
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} TB"

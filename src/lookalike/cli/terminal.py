@@ -1,0 +1,65 @@
+"""Messages to people on stderr, and the one place where errors become an exit code."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from types import TracebackType
+
+import typer
+
+from lookalike.errors import LookalikeError
+
+FAILED = 1
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class Terminal:
+    """Where a command talks to a person: ``with Terminal(verbose, quiet=quiet) as terminal``.
+
+    Leaving it with an error prints that in one line and ends the command with its exit code.
+    `on_interrupt` is the line for Ctrl-C, and may be set while the command runs.
+    """
+
+    def __init__(self, verbose: int, *, quiet: bool) -> None:
+        self.verbose, self.quiet = verbose, quiet
+        self.on_interrupt = "Stopped."
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether a person is watching."""
+        return sys.stderr.isatty() and not self.quiet
+
+    def say(self, line: str) -> None:
+        """A message that -q silences."""
+        if not self.quiet:
+            typer.echo(line, err=True)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self._fail(self.on_interrupt, INTERRUPTED)
+        if self.verbose > 1 or not isinstance(error, Exception):
+            return
+        if isinstance(error, LookalikeError):
+            self._fail(str(error), FAILED)
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            return
+        if not isinstance(error, (typer.Exit, typer.Abort)):
+            self._fail(
+                f"Unexpected {type(error).__name__}: {error}. This is a fault in lookalike; "
+                "run the command again with -vv to see where.",
+                FAILED,
+            )
+
+    @staticmethod
+    def _fail(line: str, code: int) -> None:
+        typer.echo(f"lookalike: {' '.join(line.split())}", err=True)
+        raise typer.Exit(code) from None
