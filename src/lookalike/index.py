@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.embed.catalog import DEFAULT_MODEL, load_embedder
 from lookalike.embed.embedder import Embedder
-from lookalike.errors import InvalidSetting, LookalikeError, ModelMismatch
+from lookalike.errors import IndexIncompatible, InvalidSetting, LookalikeError, ModelMismatch
 from lookalike.ingest.scan import Scan, absolute
 from lookalike.ingest.sync import sync
 from lookalike.query.picture import Question, question_vector
@@ -40,7 +40,7 @@ class Index:
         cls,
         database: str | os.PathLike[str] | None = None,
         *,
-        model: str | Embedder | None = None,
+        model: str | Embedder = DEFAULT_MODEL,
         collection: str = "images",
         create: bool = True,
         preload: bool = False,
@@ -51,8 +51,7 @@ class Index:
         Args:
             database: path of a Milvus Lite database, ending in ``.db``; by default
                 ``lookalike/images.db`` in the platform's folder for user data.
-            model: a model's name or an embedder; by default the one that the index was made
-                with, and the packaged one for a new index.
+            model: a model's name or an embedder; by default the packaged one.
             collection: name of the collection within the database.
             create: make the index where there is none.
             preload: load the model in the background at once, not when it is first needed.
@@ -63,12 +62,8 @@ class Index:
             StoreError: the database cannot be opened.
         """
         settings = settings or Settings.from_environment()
-        path = absolute(default_database() if database is None else database)
-        embedder = (
-            load_embedder(model or DEFAULT_MODEL, settings=settings)
-            if model is None or isinstance(model, str)
-            else model
-        )
+        path = _database_path(database)
+        embedder = load_embedder(model, settings=settings) if isinstance(model, str) else model
         if preload:
             threading.Thread(target=_preload, args=[embedder], name="lookalike-preload").start()
         # Imported here: pymilvus takes 0.5 s, and the model is compiled in that time.
@@ -81,8 +76,6 @@ class Index:
         with contextlib.ExitStack() as undo:
             undo.callback(store.close)
             made_with = store.model
-            if model is None and made_with.model != embedder.name:
-                embedder = load_embedder(made_with.model, settings=settings)
             if made_with.fingerprint != embedder.fingerprint:
                 raise ModelMismatch(
                     database=path,
@@ -163,8 +156,10 @@ class Index:
 
     def close(self) -> None:
         """Write everything out and let other processes open the database."""
-        self._store.flush()
-        self._store.close()
+        try:
+            self._store.flush()
+        finally:
+            self._store.close()
 
     def __enter__(self) -> Index:
         return self
@@ -176,6 +171,17 @@ class Index:
         at: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _database_path(database: str | os.PathLike[str] | None) -> str:
+    if database is None:
+        return absolute(default_database())
+    if "://" in str(database):
+        raise IndexIncompatible(
+            f"{database} is the address of a server; this version keeps an index in a local "
+            "database, a path that ends in .db."
+        )
+    return absolute(database)
 
 
 def _preload(embedder: Embedder) -> None:

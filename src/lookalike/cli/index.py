@@ -21,6 +21,7 @@ from lookalike.cli.options import (
 )
 from lookalike.cli.terminal import FAILED, Terminal
 from lookalike.index import Index
+from lookalike.ingest.scan import Scan
 from lookalike.records import IndexReport, Progress
 
 SKIPPED_SHOWN = 20
@@ -47,6 +48,7 @@ def index(
     """
     with Terminal(verbose, quiet=quiet) as terminal:
         terminal.on_interrupt = "Stopped before anything was changed."
+        Scan(paths)  # A misspelt path must not leave an empty database behind.
         with (
             Index.open(db, collection=collection) as opened,
             progress.shown(paths, terminal) as show,

@@ -17,6 +17,10 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino as ov  # noqa: E402
 
+# The first conversion between an array and a tensor fills a table in OpenVINO's binding; two
+# threads that do it at once wait for each other for ever. An import is never done twice at once.
+_ = ov.Tensor(np.zeros(1, np.uint8), shared_memory=True).data
+
 
 class OpenVINOEngine:
     """A compiled model with one stream of one thread for each worker.

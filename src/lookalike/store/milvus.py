@@ -46,8 +46,9 @@ FLUSH_ROWS = 512
 PAGE_ROWS = 8192
 MAX_WINDOW = 16_384  # Milvus's limit on offset + limit
 
-# pymilvus prints its errors before it raises them; here every one is raised or mapped.
-logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+# Both print errors, with tracebacks, that they also raise; here every one of these is mapped.
+for _name in ("pymilvus", "milvus_lite"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 _opened: Counter[str] = Counter()
 _opening = threading.Lock()
@@ -228,6 +229,7 @@ class _CauseOfFailure(logging.Handler):
         super().__init__()
         self.error: BaseException | None = None
         self._logger = logging.getLogger("milvus_lite.server_manager")
+        self._logger.setLevel(logging.ERROR)
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info:
