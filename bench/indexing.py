@@ -8,10 +8,14 @@ own that has loaded its model and embedded a few pictures before its clock start
 The bound is ``cores / (decode + inference)``, both in core-seconds per picture, measured by
 ``bound.py`` in lookalike's process after its clock has stopped. Peak memory is that of the whole
 process up to the end of the indexing; the model and all libraries are in it.
+
+Run it on an idle machine, which the last line tells: PyTorch's threads wait for
+each other, so a busy neighbour slows the tutorial ten times and lookalike only twice.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import time
@@ -44,33 +48,29 @@ class Turn:
         return self.decode_core_seconds + self.inference_core_seconds
 
 
-def tutorial_turn(pictures: list[Path]) -> Turn:
+def tutorial_turn(pictures: list[Path], database: Path) -> Turn:
     # Imported here: lookalike's turn is a process without PyTorch.
     from tutorial_search import COLLECTION, FeatureExtractor, create_database  # noqa: PLC0415
 
     extract = FeatureExtractor()
     for path in pictures[:WARM_UP_PICTURES]:
         extract(path)
-    with tempfile.TemporaryDirectory() as temporary:
-        client = create_database(Path(temporary) / "tutorial.db")
-        started = time.perf_counter()
-        for path in pictures:
-            client.insert(COLLECTION, {"vector": extract(path), "filename": str(path)})
-        seconds = time.perf_counter() - started
-        client.close()
+    client = create_database(database)
+    started = time.perf_counter()
+    for path in pictures:
+        client.insert(COLLECTION, {"vector": extract(path), "filename": str(path)})
+    seconds = time.perf_counter() - started
     return Turn(len(pictures) / seconds, peak_rss_mb())
 
 
-def lookalike_turn(folder: Path, files: int, pictures: list[Path]) -> Turn:
+def lookalike_turn(pictures: list[Path], database: Path, folder: Path, files: int) -> Turn:
     settings = Settings.from_environment()
     embedder = load_embedder(settings=settings)
     embedder.embed_files(pictures[:WARM_UP_PICTURES])
-    with tempfile.TemporaryDirectory() as temporary:
-        database = Path(temporary) / "lookalike.db"
-        with Index.open(database, model=embedder, settings=settings) as index:
-            started = time.perf_counter()
-            report = index.add(folder)
-            seconds = time.perf_counter() - started
+    with Index.open(database, model=embedder, settings=settings) as index:
+        started = time.perf_counter()
+        report = index.add(folder)
+        seconds = time.perf_counter() - started
     if report.added != files:
         raise SystemExit(f"Only {report.added} of {files} pictures could be used.")
     peak_mb = peak_rss_mb()
@@ -86,18 +86,29 @@ def main() -> None:
 
     pictures = pictures_in(args.folder)
     files = len(pictures) * (args.repeat or -(-STEADY_PICTURES // len(pictures)))
+    load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as temporary:
-        multiply(pictures, files, into=Path(temporary))
+        folder = Path(temporary) / "pictures"
+        folder.mkdir()
+        multiply(pictures, files, into=folder)
         tutorial, ours = [], []
-        for _ in range(args.rounds):
-            tutorial.append(in_fresh_process(tutorial_turn, pictures))
-            ours.append(in_fresh_process(lookalike_turn, Path(temporary), files, pictures))
+        for turn in range(args.rounds):
+            databases = [Path(temporary) / f"{side}{turn}.db" for side in SIDES]
+            tutorial.append(in_fresh_process(tutorial_turn, pictures, databases[0]))
+            ours.append(in_fresh_process(lookalike_turn, pictures, databases[1], folder, files))
 
-    compare(tutorial, ours, counts=(len(pictures), files), json_file=args.json)
+    compare(
+        tutorial, ours, counts=(len(pictures), files), load_before=load_before, json_file=args.json
+    )
 
 
 def compare(
-    tutorial: list[Turn], ours: list[Turn], *, counts: tuple[int, int], json_file: Path | None
+    tutorial: list[Turn],
+    ours: list[Turn],
+    *,
+    counts: tuple[int, int],
+    load_before: float,
+    json_file: Path | None,
 ) -> None:
     cores = Settings.from_environment().workers
 
@@ -128,12 +139,14 @@ def compare(
             ("inference, core-ms per picture", "", f"{inference_seconds * 1e3:.2f}"),
             ("bound, images/s", "", f"{bound:.1f}"),
             ("share of the bound", "", f"{share:.1%}"),
+            ("load average before the first turn", "", f"{load_before:.1f}"),
         ],
         figures={
             "times_as_fast_by_medians": ratio,
             "times_as_fast_median_of_rounds": median_ratio,
             "bound_images_per_second": bound,
             "share_of_bound": share,
+            "load_average_before": load_before,
             "pictures": dict(zip(SIDES, counts, strict=True)),
             "turns": {
                 side: [asdict(turn) for turn in turns]

@@ -27,6 +27,7 @@ import torch
 from PIL import Image, ImageOps
 
 import lookalike
+from lookalike.embed.embedder import ModelEmbedder
 
 # OpenVINO reports its use over the network when it is imported, unless this package is missing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -42,6 +43,7 @@ BATCH = 16
 PACKAGES = ("lookalike", "openvino", "torch", "timm", "numpy", "pillow")
 
 Vectors = npt.NDArray[np.float32]
+Transform = Callable[[Image.Image], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,10 @@ class PlainModel:
         )
         self._model.to(memory_format=torch.channels_last)
 
-    def transform(self, **changes: float) -> Callable[[Image.Image], torch.Tensor]:
-        """timm's preprocessing for this model, to (3, 224, 224)."""
+    def transform(self, **changes: float) -> Transform:
+        """Give timm's preprocessing for this model, to (3, 224, 224)."""
         config = {**timm.data.resolve_data_config(model=self._model), **changes}
-        made: Callable[[Image.Image], torch.Tensor] = timm.data.create_transform(**config)
+        made: Transform = timm.data.create_transform(**config)
         return made
 
     def maps(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -125,9 +127,7 @@ def projection() -> tuple[Vectors, Vectors]:
     return matrix, offset
 
 
-def batches(
-    paths: Sequence[Path], transform: Callable[[Image.Image], torch.Tensor]
-) -> Iterator[torch.Tensor]:
+def batches(paths: Sequence[Path], transform: Transform) -> Iterator[torch.Tensor]:
     """The pictures, upright and on white, through `transform`."""
     for start in range(0, len(paths), BATCH):
         tensors = []
@@ -140,7 +140,8 @@ def batches(
 
 
 def unit_rows(rows: Vectors) -> Vectors:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return scaled
 
 
 def neighbours(vectors: Vectors, count: int) -> npt.NDArray[np.intp]:
@@ -150,7 +151,7 @@ def neighbours(vectors: Vectors, count: int) -> npt.NDArray[np.intp]:
     return np.argsort(-scores, axis=1, kind="stable")[:, :count]
 
 
-def packaged_models() -> dict[str, Callable[[Sequence[Path]], Vectors]]:
+def packaged_models() -> dict[str, ModelEmbedder]:
     """The packaged model in each arithmetic that this CPU has."""
     precisions = ["fp32"]
     if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -158,16 +159,29 @@ def packaged_models() -> dict[str, Callable[[Sequence[Path]], Vectors]]:
     return {
         f"packaged, {precision}": lookalike.load_embedder(
             settings=lookalike.Settings(precision=precision)
-        ).embed_files
+        )
         for precision in precisions
     }
+
+
+def embed_as_timm_prepares(
+    embedder: ModelEmbedder, paths: Sequence[Path], transform: Transform
+) -> Vectors:
+    """The packaged graph on timm's pixels, so without what the preparation differs in."""
+    rows = []
+    for batch in batches(paths, transform):
+        pixels = ((batch.numpy().transpose(0, 2, 3, 1) + 1) * 127.5).round().astype(np.uint8)
+        rows.append(embedder.embed(pixels))
+    return np.concatenate(rows)
 
 
 def measure_quality(folder: Path, plain: PlainModel) -> Iterator[Quality]:
     paths = pictures_below(folder)
     classes, labels = np.unique([path.parent.name for path in paths], return_inverse=True)
-    models = {**packaged_models(), "plain timm feature, fp32": plain.plain_feature}
-    for name, embed in models.items():
+    models: dict[str, Callable[[Sequence[Path]], Vectors]] = {
+        name: embedder.embed_files for name, embedder in packaged_models().items()
+    }
+    for name, embed in {**models, "plain timm feature, fp32": plain.plain_feature}.items():
         vectors = embed(paths)
         same = labels[neighbours(vectors, 10)] == labels[:, np.newaxis]  # (n, 10)
         yield Quality(
@@ -185,8 +199,15 @@ def measure_parity(folder: Path, plain: PlainModel) -> Iterator[Parity]:
     paths = pictures_below(folder)
     expected = plain.retrieval_vector(paths)
     nearest = neighbours(expected, 10)
-    for name, embed in packaged_models().items():
-        vectors = embed(paths)
+    models = packaged_models()
+    found = {name: embedder.embed_files(paths) for name, embedder in models.items()}
+    found |= {
+        f"{name}, timm's pixels": embed_as_timm_prepares(
+            embedder, paths, plain.transform(crop_pct=1.0)
+        )
+        for name, embedder in models.items()
+    }
+    for name, vectors in found.items():
         cosines = (vectors * expected).sum(axis=1)
         pairs = zip(nearest, neighbours(vectors, 10), strict=True)
         yield Parity(
@@ -204,13 +225,15 @@ def pictures_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in known)
 
 
-def print_table(rows: Sequence[Quality] | Sequence[Parity]) -> None:
+def print_table(rows: Sequence[Quality | Parity]) -> None:
     cells = [list(asdict(rows[0]))]
-    for row in rows:
-        cells.append([f"{v:.4f}" if isinstance(v, float) else str(v) for v in asdict(row).values()])
+    cells += [
+        [f"{value:.4f}" if isinstance(value, float) else str(value) for value in values]
+        for values in (asdict(row).values() for row in rows)
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+        print("  ".join(map(str.ljust, line, widths)).rstrip())
     print()
 
 
@@ -227,8 +250,10 @@ def main() -> None:
     with torch.inference_mode():
         quality = [row for folder in options.folders for row in measure_quality(folder, plain)]
         parity = list(measure_parity(options.parity, plain)) if options.parity else []
-    for rows in filter(None, (quality, parity)):
-        print_table(rows)
+    if quality:
+        print_table(quality)
+    if parity:
+        print_table(parity)
     if options.json:
         report = {
             "quality": [asdict(row) for row in quality],

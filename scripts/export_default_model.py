@@ -161,8 +161,7 @@ def main() -> None:
     description = {
         "name": "efficientnet-lite0-384",
         "dim": DIM,
-        "width": SIZE,
-        "height": SIZE,
+        "size": SIZE,
         "crop": 1.0,
         "interpolation": config["interpolation"],
     }

@@ -40,7 +40,9 @@ def reason_for(outcome: Outcome, path: Path) -> str:
 
 def giant_png(side: int) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
@@ -142,9 +144,7 @@ def test_a_file_that_vanishes_after_the_scan(photos: Path, tmp_path: Path) -> No
     assert report.total == 29
 
 
-def test_a_database_that_another_process_has_open(
-    cli: Cli, photos: Path, tmp_path: Path
-) -> None:
+def test_a_database_that_another_process_has_open(cli: Cli, photos: Path, tmp_path: Path) -> None:
     with Index.open(tmp_path / "photos.db") as index:
         index.add(photos)
         for command in (("index", photos), ("search", photos / "birds" / "crow.jpg"), ("info",)):

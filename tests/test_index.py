@@ -11,7 +11,15 @@ import pytest
 from PIL import Image
 from pymilvus import MilvusClient
 
-from lookalike import Hit, Index, IndexNotFound, InvalidSetting, PictureError, load_embedder
+from lookalike import (
+    Hit,
+    Index,
+    IndexNotFound,
+    InvalidSetting,
+    PictureError,
+    Progress,
+    load_embedder,
+)
 
 
 @pytest.fixture
@@ -122,9 +130,7 @@ def test_rows_outside_the_given_folders_are_left_alone(photos: Path, database: P
         assert (report.removed, report.unchanged, report.total) == (0, flowers, 30)
 
 
-def test_a_sibling_with_the_same_beginning_is_another_folder(
-    photos: Path, database: Path
-) -> None:
+def test_a_sibling_with_the_same_beginning_is_another_folder(photos: Path, database: Path) -> None:
     shutil.copytree(photos / "birds", photos / "birds 2")
     before = len(pictures(photos))
     with Index.open(database) as index:
@@ -218,6 +224,20 @@ def test_two_indexes_of_one_process_share_the_database(photos: Path, database: P
         assert len(first.search(pictures(photos)[0])) == 10
 
 
+def test_a_folder_whose_name_is_no_utf8_is_skipped_and_can_be_named_everywhere(
+    photos: Path, database: Path
+) -> None:
+    odd = Path(os.fsdecode(os.fsencode(photos) + b"/caf\xe9"))
+    shutil.copytree(photos / "trees", odd)
+    with Index.open(database) as index:
+        for source in (photos, odd):
+            (skipped,) = index.add(source).skipped
+            assert skipped.path.endswith("caf\\udce9")
+            assert skipped.reason == "its name is not valid UTF-8"
+        assert index.remove(odd) == 0
+        assert len(index) == 30
+
+
 def test_collections_do_not_see_each_other(photos: Path, database: Path) -> None:
     with Index.open(database, collection="one") as one, Index.open(database) as images:
         one.add(photos)
@@ -225,7 +245,7 @@ def test_collections_do_not_see_each_other(photos: Path, database: Path) -> None
 
 
 def test_progress_is_told_after_each_commit(photos: Path, database: Path) -> None:
-    seen = []
+    seen: list[Progress] = []
     with Index.open(database) as index:
         index.add(photos, on_progress=seen.append)
     done = [progress.done for progress in seen]

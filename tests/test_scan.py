@@ -194,7 +194,7 @@ def test_names_that_are_not_utf_8_are_skipped_with_a_printable_path(tmp_path: Pa
     assert found == [str(good)]
     assert {path.removeprefix(f"{tmp_path}/") for path in skipped} == {
         "caf\\udce9.jpg",
-        "d\\udcff/a.jpg",
+        "d\\udcff",
     }
     assert set(skipped.values()) == {"its name is not valid UTF-8"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -64,11 +65,14 @@ def read_file(path: str) -> tuple[bytes, Stamp]:
     try:
         # O_NONBLOCK: what was a file when it was listed may be a pipe by now.
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(fd, "rb", buffering=0) as file:
+        try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise PictureUnreadable(path, "it is not a regular file")
-            data = file.readall()
+            with open(fd, "rb", buffering=0, closefd=False) as file:
+                data = file.readall()
+        finally:
+            os.close(fd)
     except FileNotFoundError:
         raise PictureUnreadable(path, "the file does not exist") from None
     except OSError as error:
@@ -129,6 +133,7 @@ def _read(image: Image.Image, *, path: str, least: tuple[int, int], max_pixels: 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """A picture in any mode as RGB: turned as its EXIF data says, and on white."""
+    image.load()
     return _turned(image, _camera_facts(image)[0])
 
 
@@ -166,13 +171,14 @@ def _grey_to_rgb(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> I
 
 def _camera_facts(image: Image.Image) -> tuple[int, int]:
     """The EXIF orientation (1 is upright) and the capture time (0 is unknown)."""
-    try:
+    orientation, taken_at = 1, 0
+    # Damaged EXIF data must not cost the picture.
+    with contextlib.suppress(Exception):
         exif = image.getexif()
         orientation = int(exif.get(ExifTags.Base.Orientation, 1))
-        return orientation, _taken_at(exif) if ExifTags.Base.ExifOffset in exif else 0
-    # Damaged EXIF data must not cost the picture.
-    except Exception:  # noqa: BLE001
-        return 1, 0
+        if ExifTags.Base.ExifOffset in exif:
+            taken_at = _taken_at(exif)
+    return orientation, taken_at
 
 
 def _taken_at(exif: Image.Exif) -> int:

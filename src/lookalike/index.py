@@ -10,10 +10,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
 from lookalike.embed.catalog import DEFAULT_MODEL, load_embedder
 from lookalike.embed.embedder import Embedder
 from lookalike.errors import IndexIncompatible, InvalidSetting, LookalikeError, ModelMismatch
-from lookalike.ingest.scan import Scan, absolute
+from lookalike.ingest.scan import Scan, absolute, storable
 from lookalike.ingest.sync import sync
 from lookalike.query.picture import Question, question_vector
 from lookalike.records import Hit, IndexInfo, IndexReport, Progress, row_id
@@ -127,7 +130,7 @@ class Index:
             How many rows were removed.
         """
         removed = 0
-        for path in map(absolute, paths):
+        for path in filter(storable, map(absolute, paths)):
             pages = ([key for key, _ in page] for page in self._store.paths_under(path))
             for ids in itertools.chain([list(self._store.stamps([row_id(path)]))], pages):
                 self._store.delete(ids)
@@ -188,3 +191,5 @@ def _preload(embedder: Embedder) -> None:
     # What went wrong is raised again, in the caller's thread, by the first use of the model.
     with contextlib.suppress(LookalikeError):
         embedder.load()
+        # The first picture takes longer than later ones.
+        embedder.embed(embedder.prepare(Image.new("RGB", embedder.least))[np.newaxis])

@@ -54,9 +54,11 @@ class Settings:
         """Raise `InvalidSetting` where a value is out of range."""
         for name, least in (("max_pixels", 1), ("batch_size", 1), ("threads", 0)):
             if getattr(self, name) < least:
-                raise InvalidSetting(name, getattr(self, name), f"a whole number from {least} up")
+                expected = f"a whole number from {least} up"
+                raise InvalidSetting(environment_variable(name), getattr(self, name), expected)
         if self.precision not in ("auto", "bf16", "fp32"):
-            raise InvalidSetting("precision", self.precision, "auto, bf16 or fp32")
+            name = environment_variable("precision")
+            raise InvalidSetting(name, self.precision, "auto, bf16 or fp32")
 
     @property
     def workers(self) -> int:

@@ -26,8 +26,8 @@ _PAGE = """<!doctype html>
  style-src 'unsafe-inline'">
 <title>{name} – lookalike</title>
 <style>
-:root {{ color-scheme: light dark; --back: #fff; --ink: #1d2328; --soft: #66717b;
-  --card: #f4f6f8; --bar: #d9dfe5; --full: #2563b0; }}
+:root {{ color-scheme: light dark; --back: #f2f4f6; --ink: #1d2328; --soft: #5d6871;
+  --card: #fff; --bar: #d9dfe5; --full: #2563b0; }}
 @media (prefers-color-scheme: dark) {{ :root {{ --back: #14181c; --ink: #e8ecf0;
   --soft: #98a4af; --card: #1e242a; --bar: #323b44; --full: #6ea8ea; }} }}
 body {{ margin: 0 auto; max-width: 72rem; padding: 1.5rem; background: var(--back);

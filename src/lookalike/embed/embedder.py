@@ -58,14 +58,14 @@ class Engine(Protocol):
 class ModelDescription:
     """What is known of a model without running it.
 
-    `crop` is the part of the shorter side that the central crop keeps; `interpolation` is the
-    name of a Pillow filter. Both mean the same as in timm's data config.
+    `size` is the side in pixels of the square that the model takes; `crop` is the part of the
+    shorter side that the central crop keeps; `interpolation` is the name of a Pillow filter. They
+    mean the same as in timm's data config.
     """
 
     name: str
     dim: int
-    width: int
-    height: int
+    size: int
     crop: float
     interpolation: str
 
@@ -73,9 +73,12 @@ class ModelDescription:
     def read(cls, path: Path) -> ModelDescription:
         """Read the JSON file that lies beside an exported model."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            described = cls(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise ModelUnusable(f"{path} is no description of a model ({error}).") from error
+        if described.interpolation.upper() not in Image.Resampling.__members__:
+            raise ModelUnusable(f"{path} names no known interpolation: {described.interpolation}.")
+        return described
 
 
 class ModelEmbedder:
@@ -90,7 +93,6 @@ class ModelEmbedder:
         self._starting = threading.Lock()
         self._engine: Engine | None = None
         self._description = ModelDescription.read(folder / "model.json")
-        self._filter = Image.Resampling[self._description.interpolation.upper()]
 
     @property
     def name(self) -> str:
@@ -119,20 +121,30 @@ class ModelEmbedder:
     @property
     def least(self) -> tuple[int, int]:
         """(width, height) in pixels below which a picture is enlarged."""
-        described = self._description
-        return math.ceil(described.width / described.crop), math.ceil(
-            described.height / described.crop
-        )
+        # Of the whole picture, when its crop has the model's size; timm rounds it down, too.
+        side = math.floor(self._description.size / self._description.crop)
+        return side, side
 
     def prepare(self, image: Image.Image) -> Pixels:
-        """Cut out the centre and resize it, in one step: (height, width, 3) uint8."""
-        width, height = self._description.width, self._description.height
-        scale = min(image.width / width, image.height / height) * self._description.crop
-        # The edges are clipped because rounding can put them a hair outside.
-        margin_x = max(0.0, (image.width - width * scale) / 2)
-        margin_y = max(0.0, (image.height - height * scale) / 2)
-        box = (margin_x, margin_y, image.width - margin_x, image.height - margin_y)
-        return np.asarray(image.resize((width, height), self._filter, box=box))
+        """Cut out the centre and resize it: (size, size, 3) uint8.
+
+        The same pixels as timm's evaluation transform, which resizes the whole picture so that its
+        shorter side fits and then cuts out whole pixels; here only the crop is ever resized.
+        """
+        size, (side, _), shorter = self._description.size, self.least, min(image.size)
+        ranges = []
+        for length in image.size:
+            resized = int(side * length / shorter)
+            first = round((resized - size) / 2)
+            end = min((first + size) * length / resized, length)
+            ranges.append((first * length / resized, end))
+        (left, right), (top, bottom) = ranges
+        box = (left, top, right, bottom)
+        return np.asarray(
+            image.resize(
+                (size, size), Image.Resampling[self._description.interpolation.upper()], box=box
+            )
+        )
 
     def load(self) -> None:
         """Compile the model, once."""

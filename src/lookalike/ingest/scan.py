@@ -15,6 +15,8 @@ EXTENSIONS = frozenset({
     ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
 })  # fmt: skip
 
+NO_UTF8 = "its name is not valid UTF-8"
+
 
 class Scan:
     """The files below some folders, and single files, each once.
@@ -27,7 +29,7 @@ class Scan:
     """
 
     def __init__(self, sources: Sequence[str | os.PathLike[str]]) -> None:
-        """Resolve the sources: absolute, without those that lie inside another.
+        """Resolve the sources: absolute, outer folders before those inside them.
 
         Raises:
             SourceNotFound: one of them does not exist.
@@ -36,18 +38,9 @@ class Scan:
         for path in paths:
             if not os.path.lexists(path):
                 raise SourceNotFound(path)
-        folders = [path for path in paths if Path(path).is_dir()]
-        self.folders = [
-            path
-            for path in folders
-            if not any(path.startswith(outer.rstrip("/") + "/") for outer in folders)
-        ]
-        self.files = [
-            path
-            for path in paths
-            if path not in folders
-            and not any(path.startswith(outer.rstrip("/") + "/") for outer in self.folders)
-        ]
+        self.folders = [path for path in paths if Path(path).is_dir()]
+        self.files = [path for path in paths if not Path(path).is_dir()]
+        self._files = frozenset(self.files)
         self.listed: set[str] = set()
         self.empty: list[str] = []
         self._visited: set[tuple[int, int]] = set()
@@ -67,6 +60,9 @@ class Scan:
         while waiting:
             folder = waiting.pop()
             subfolders: list[str] = []
+            if not storable(folder):
+                yield Skipped(printable(folder), NO_UTF8)
+                continue
             try:
                 status = os.stat(folder)  # noqa: PTH116
                 if (status.st_dev, status.st_ino) in self._visited:
@@ -84,9 +80,12 @@ class Scan:
                 if entry.name.startswith("."):
                     continue
                 path = f"{folder.rstrip('/')}/{entry.name}"
-                if entry.is_dir():
+                if _is_folder(entry):
                     (links if entry.is_symlink() else subfolders).append(path)
-                elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:  # noqa: PTH122
+                elif (
+                    os.path.splitext(entry.name)[1].lower() in EXTENSIONS  # noqa: PTH122
+                    and path not in self._files
+                ):
                     yield _inspect(path, entry)
             waiting.extend(reversed(subfolders))
 
@@ -103,19 +102,34 @@ def absolute(path: str | os.PathLike[str]) -> str:
     return Path(os.path.abspath(Path(path).expanduser())).as_posix()  # noqa: PTH100
 
 
+def storable(path: str) -> bool:
+    """Whether a path is valid UTF-8; Milvus holds nothing else."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def printable(path: str) -> str:
     """A path in which bytes that are no UTF-8 stand as escapes."""
     return path.encode("utf-8", "backslashreplace").decode()
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, for one
+        return False
+
+
 def _inspect(path: str, entry: os.DirEntry[str] | None = None) -> ImageFile | Skipped:
+    if not storable(path):
+        return Skipped(printable(path), NO_UTF8)
     try:
         status = entry.stat() if entry else os.stat(path)  # noqa: PTH116
-        path.encode()
-    except UnicodeEncodeError:
-        return Skipped(printable(path), "its name is not valid UTF-8")
     except OSError as error:
-        return Skipped(printable(path), f"it cannot be read ({error.strerror})")
+        return Skipped(path, f"it cannot be read ({error.strerror})")
     if not stat.S_ISREG(status.st_mode):
         return Skipped(path, "it is not a regular file")
     return ImageFile(path, Stamp(status.st_size, status.st_mtime_ns))

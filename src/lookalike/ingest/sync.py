@@ -20,7 +20,6 @@ from lookalike.records import (
     Progress,
     Skipped,
     Stamp,
-    row_id,
 )
 from lookalike.settings import Settings
 
@@ -31,7 +30,7 @@ class Store(pipeline.Sink, Protocol):
     """What syncing needs of a store."""
 
     def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]: ...  # noqa: D102
-    def count(self, *, under: str | None = None) -> int: ...  # noqa: D102
+    def count(self) -> int: ...  # noqa: D102
     def paths_under(self, folder: str) -> Iterator[list[tuple[str, str]]]: ...  # noqa: D102
     def flush(self) -> None: ...  # noqa: D102
 
@@ -100,23 +99,24 @@ def sync(
 
 def _remove_gone(scan: Scan, store: Store, tally: _Tally) -> None:
     """Remove the rows below the scanned folders whose files have been deleted."""
-    rows_below = {folder: store.count(under=folder) for folder in scan.folders}
     rows_seen = tally.unchanged + tally.known_rows + tally.added - tally.removed
-    rows_of_files = len(store.stamps([row_id(path) for path in scan.files]))
-    if sum(rows_below.values()) == rows_seen - rows_of_files:
+    if store.count() == rows_seen:
         return
-    for folder, rows in rows_below.items():
-        if folder in scan.empty:
-            reason = (
-                f"the folder is empty, but the index has {rows} pictures from it, which are kept: "
-                f"if they are really gone, run: lookalike remove {folder}"
-            )
-            tally.skipped.append(Skipped(folder, reason))
-            continue
+    for folder in scan.listed.intersection(scan.folders):
+        kept = 0
         for page in store.paths_under(folder):
+            if folder in scan.empty:
+                kept += len(page)
+                continue
             gone = [key for key, path in page if is_gone(path, scan.listed, _exists)]
             store.delete(gone)
             tally.removed += len(gone)
+        if kept:
+            reason = (
+                f"the folder is empty, but the index has {kept} pictures from it, which are kept: "
+                f"if they are really gone, run: lookalike remove {folder}"
+            )
+            tally.skipped.append(Skipped(folder, reason))
 
 
 def _exists(path: str) -> bool:

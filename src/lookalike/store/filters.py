@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
+
 
 def quote(text: str) -> str:
-    """A string literal; Milvus Lite and servers read the same two escapes."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    """A string literal; Milvus Lite and servers read the same escapes."""
+    return f'"{text.translate(_ESCAPES)}"'
 
 
 def under(folder: str) -> str:

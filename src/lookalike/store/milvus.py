@@ -9,6 +9,8 @@ What is particular to Milvus Lite:
   cut can lose them (a kill cannot: they are in the write-ahead log).
 - An indexed collection reopens released and must be loaded.
 - ``query_iterator`` costs a whole scan for each page, so rows are paged by ranges of their ids.
+- Whatever matches a filter is built in memory with its vector, even for ``count(*)``, so nothing
+  is asked for that could match more than a page.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ from lookalike.store.schema import CollectionModel
 # Rows are on disk and cheap to search after a flush, and Lite's memory stays small; a flush of
 # this many takes about 50 ms.
 FLUSH_ROWS = 512
-PAGE_ROWS = 8192
+PAGE_ROWS = 4096
 MAX_WINDOW = 16_384  # Milvus's limit on offset + limit
 
 # Both print errors, with tracebacks, that they also raise; here every one of these is mapped.
@@ -137,14 +139,10 @@ class MilvusStore:
                 self._client.flush(self.collection)
             self._unflushed = 0
 
-    def count(self, *, under: str | None = None) -> int:
-        """The number of rows; with `under`, of those below a folder."""
+    def count(self) -> int:
+        """The number of rows."""
         with self._mapped_errors():
-            rows = self._client.query(
-                self.collection,
-                filter=filters.under(under) if under else "",
-                output_fields=["count(*)"],
-            )
+            rows = self._client.query(self.collection, filter="", output_fields=["count(*)"])
         return int(rows[0]["count(*)"])
 
     def paths_under(self, folder: str) -> Iterator[list[tuple[str, str]]]:

@@ -1,0 +1,120 @@
+"""Indexing may be stopped at any moment, in any way."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymilvus import MilvusClient
+
+from lookalike import Index
+from lookalike.store.milvus import FLUSH_ROWS, MilvusStore
+
+KILLS = 10
+COPIES = 7
+
+
+@pytest.fixture
+def many(samples: Path, tmp_path: Path) -> Path:
+    """The sample pictures several times under other names: enough for a flush on the way."""
+    folder = tmp_path / "many"
+    for picture in sorted(samples.rglob("*.*")):
+        if picture.suffix in {".md", ".txt"}:
+            continue
+        for copy in range(COPIES):
+            target = folder / str(copy) / picture.parent.name / picture.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(picture, target)
+    assert sum(len(files) for *_, files in os.walk(folder)) > FLUSH_ROWS
+    return folder
+
+
+def start(folder: Path, database: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "lookalike", "index", str(folder), "--db", str(database)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def rows(database: Path) -> dict[str, tuple[int, str, np.ndarray]]:
+    """path -> the rest of its row, read with pymilvus alone; no path may be there twice."""
+    client = MilvusClient(str(database))
+    client.load_collection("images")
+    fields = ["path", "size_bytes", "content", "vector"]
+    found = client.query("images", filter="size_bytes > 0", output_fields=fields, limit=16_384)
+    client.close()
+    by_path = {
+        row["path"]: (row["size_bytes"], row["content"], np.array(row["vector"])) for row in found
+    }
+    assert len(by_path) == len(found)
+    return by_path
+
+
+def assert_same(found: dict[str, tuple[int, str, np.ndarray]], expected: Path) -> None:
+    wanted = rows(expected)
+    assert found.keys() == wanted.keys()
+    for path, (size, content, vector) in found.items():
+        assert (size, content) == wanted[path][:2]
+        # Batches may be cut differently, which changes bf16 sums a little.
+        assert vector @ wanted[path][2] > 0.999
+
+
+@pytest.mark.timeout(600)
+def test_a_run_killed_at_any_moment_is_completed_by_running_it_again(
+    many: Path, tmp_path: Path
+) -> None:
+    undisturbed = tmp_path / "undisturbed.db"
+    began = time.monotonic()
+    start(many, undisturbed).communicate(timeout=120)
+    whole_run = time.monotonic() - began
+
+    moments = random.Random(20261123)
+    survivors = []
+    for attempt in range(KILLS):
+        database = tmp_path / f"killed{attempt}.db"
+        process = start(many, database)
+        time.sleep(moments.uniform(0.3, 1.0) * whole_run)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if (database / "collections" / "images").exists():
+            store = MilvusStore(database.as_posix(), "images", create=None)
+            survivors.append(store.count())
+            store.close()
+        with Index.open(database) as index:
+            report = index.add(many)
+            assert report.skipped == ()
+            assert report.added + report.unchanged == report.total == len(index)
+            assert_same(rows(database), undisturbed)
+    assert any(0 < count < FLUSH_ROWS for count in survivors), survivors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_within_two_seconds_and_keeps_and_says_what_was_committed(
+    many: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    database = tmp_path / "photos.db"
+    process = start(many, database)
+    wal = database / "collections" / "images" / "wal"
+    deadline = time.monotonic() + 60
+    while not (wal.exists() and any(file.stat().st_size for file in wal.iterdir())):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(number)
+    began = time.monotonic()
+    _, said = process.communicate(timeout=30)
+    assert time.monotonic() - began < 2
+    assert process.returncode == 130
+    assert said.count("\n") == 1
+    kept = int(said.removeprefix("lookalike: Stopped. ").split()[0])
+    assert 0 < kept < 86 * COPIES
+    with Index.open(database) as index:
+        assert len(index) >= kept
+        assert index.add(many).total == 86 * COPIES
