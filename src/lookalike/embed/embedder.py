@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from lookalike.decode import decode, read_file
+from lookalike.embed.resize import resize
 from lookalike.errors import ModelUnusable
 from lookalike.records import Pixels
 from lookalike.settings import Settings
@@ -139,12 +140,8 @@ class ModelEmbedder:
             end = min((first + size) * length / resized, length)
             ranges.append((first * length / resized, end))
         (left, right), (top, bottom) = ranges
-        box = (left, top, right, bottom)
-        return np.asarray(
-            image.resize(
-                (size, size), Image.Resampling[self._description.interpolation.upper()], box=box
-            )
-        )
+        resampling = Image.Resampling[self._description.interpolation.upper()]
+        return resize(image, (size, size), box=(left, top, right, bottom), resampling=resampling)
 
     def load(self) -> None:
         """Compile the model, once."""

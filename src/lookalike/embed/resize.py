@@ -1,0 +1,43 @@
+"""Cutting a part out of a picture and resizing it, in one step, with antialiasing as in Pillow."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from lookalike.records import Pixels
+
+try:
+    import cykooz_resizer as simd
+except ImportError:  # There are no builds of it for some platforms.
+    simd = None
+
+Box = tuple[float, float, float, float]
+
+
+def resize(
+    image: Image.Image, size: tuple[int, int], *, box: Box, resampling: Image.Resampling
+) -> Pixels:
+    """The part `box` (left, top, right, bottom) of an RGB picture, as (height, width, 3) uint8."""
+    if simd is None:
+        return np.asarray(image.resize(size, resampling, box=box))
+    return _resize_simd(image, size, box=box, resampling=resampling)
+
+
+def _resize_simd(
+    image: Image.Image, size: tuple[int, int], *, box: Box, resampling: Image.Resampling
+) -> Pixels:
+    """As Pillow does, four times as fast, with vector instructions."""
+    # Pillow's bicubic and Catmull-Rom are the same: a = -0.5.
+    name = {"BICUBIC": "catmull_rom", "LANCZOS": "lanczos3"}.get(
+        resampling.name, resampling.name.lower()
+    )
+    left, top, right, bottom = box
+    options = simd.ResizeOptions(
+        resize_alg=simd.ResizeAlg.convolution(simd.FilterType[name]),
+        crop_box=simd.CropBox(left, top, right - left, bottom - top),
+    )
+    whole = simd.ImageData(image.width, image.height, simd.PixelType.U8x3, image.tobytes())
+    part = simd.ImageData(*size, simd.PixelType.U8x3)
+    simd.Resizer().resize(whole, part, options)
+    return np.frombuffer(part.get_buffer(), np.uint8).reshape(size[1], size[0], 3)
