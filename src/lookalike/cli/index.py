@@ -19,7 +19,7 @@ from lookalike.cli.options import (
     Verbose,
     Version,
 )
-from lookalike.cli.terminal import FAILED, Terminal
+from lookalike.cli.terminal import FAILED, Terminal, startup_done
 from lookalike.index import Index
 from lookalike.ingest.scan import Scan
 from lookalike.records import IndexReport, Progress
@@ -53,6 +53,7 @@ def index(
             Index.open(db, collection=collection) as opened,
             progress.shown(paths, terminal) as show,
         ):
+            startup_done()
 
             def on_progress(now: Progress) -> None:
                 terminal.on_interrupt = (

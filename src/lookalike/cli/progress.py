@@ -8,16 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bar
-
 from lookalike.cli.terminal import Terminal
 from lookalike.ingest.scan import Scan
 from lookalike.records import Progress
@@ -50,16 +40,20 @@ def _lines(terminal: Terminal) -> Callable[[Progress], None]:
 
 @contextlib.contextmanager
 def _bar(sources: list[Path]) -> Iterator[Callable[[Progress], None]]:
+    # Imported here: only a person needs it, and a search waits for what this module imports.
+    from rich import progress as rich  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+
     columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        rich.SpinnerColumn(),
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TextColumn("{task.fields[rate]}"),
+        rich.TimeRemainingColumn(),
     )
     started = time.monotonic()
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Indexing", total=None, rate="")
 
         def count() -> None:

@@ -10,9 +10,6 @@ from enum import Enum
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-
 from lookalike.records import Hit
 
 
@@ -56,6 +53,10 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
         for row in rows:
             typer.echo("\t".join(row))
         return
+    # Imported here: only a person needs it, and a program waits for it.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("#", justify="right", style="dim")
     table.add_column("score", justify="right", style="cyan")

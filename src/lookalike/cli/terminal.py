@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import sys
 from types import TracebackType
 
@@ -12,6 +13,12 @@ from lookalike.errors import LookalikeError
 
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def startup_done() -> None:
+    """Collect garbage from now on, but never look at what start-up has made."""
+    gc.freeze()
+    gc.enable()
 
 
 class Terminal:
