@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
+import sys
 import warnings
+from typing import NoReturn
 
 import typer
 from PIL import Image
@@ -42,4 +45,20 @@ def main() -> None:
     Image.MAX_IMAGE_PIXELS = None
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app()
+    try:
+        app()
+    except SystemExit as done:
+        _leave(done.code if isinstance(done.code, int) else 0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process without tidying up its memory, which would take 0.2 s.
+
+    The commands have closed their databases and removed their temporary files by now.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # who reads has gone away
+        code = code or 1
+    os._exit(code)

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 import typer
+
 from lookalike.records import Hit
 
 
