@@ -30,7 +30,7 @@ def bound_core_seconds(
     least, max_pixels = embedder.least, settings.max_pixels
 
     def prepare(path: str) -> Pixels:
-        data, _ = read_file(path)
+        data, _ = read_file(path, max_bytes=settings.max_bytes)
         return embedder.prepare(decode(data, path=path, least=least, max_pixels=max_pixels).image)
 
     passes = []

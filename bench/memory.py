@@ -1,12 +1,16 @@
 """Does the memory that indexing needs grow with the number of pictures?
 
-The peak physical memory of a fresh process that adds a folder to an empty index, once with few and
+The peak physical memory of ``lookalike index`` of a folder into an empty index, once with few and
 once with many pictures: the folder's pictures under many names, as hard links. The figure is that
 of the whole process, the model and all libraries included.
 """
 
 from __future__ import annotations
 
+import json
+import resource
+import subprocess
+import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +20,9 @@ from measure import (
     arguments,
     in_fresh_process,
     multiply,
-    peak_rss_mb,
     pictures_in,
     publish,
 )
-
-from lookalike import Index
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,16 @@ class Run:
 
 def index_folder(folder: Path, pictures: int) -> Run:
     with tempfile.TemporaryDirectory() as temporary:
-        with Index.open(Path(temporary) / "lookalike.db") as index:
-            report = index.add(folder)
-        if report.added != pictures:
-            raise SystemExit(f"Only {report.added} of {pictures} pictures could be used.")
-        return Run(pictures, peak_rss_mb(), report.seconds)
+        database = Path(temporary) / "lookalike.db"
+        command = [sys.executable, "-m", "lookalike", "index", str(folder), "--db", str(database)]
+        done = subprocess.run(
+            [*command, "--format", "json"], check=True, capture_output=True, text=True
+        )
+    report = json.loads(done.stdout)
+    if report["added"] != pictures:
+        raise SystemExit(f"Only {report['added']} of {pictures} pictures could be used.")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return Run(pictures, peak * 1024 / 1e6, report["seconds"])
 
 
 def main() -> None:

@@ -99,6 +99,37 @@ def test_the_limit_in_pixels_is_the_named_setting(cli: Cli, photos: Path) -> Non
     assert reason == "it has 400 × 400 pixels, more than LOOKALIKE_MAX_PIXELS=159999"
 
 
+def test_a_file_too_large_to_read_is_skipped(cli: Cli, photos: Path) -> None:
+    with (photos / "huge.jpg").open("wb") as file:
+        file.truncate(1 << 40)
+    reason = reason_for(cli("index", photos, "--format", "json"), photos / "huge.jpg")
+    assert reason == "it has 1099511627776 bytes, more than LOOKALIKE_MAX_BYTES=1000000000"
+
+
+def test_a_file_name_cannot_command_the_terminal(cli: Cli, photos: Path) -> None:
+    (photos / "\x1b[31mred\n.jpg").touch()
+    shown = cli("index", photos)
+    assert "\x1b" not in shown.err
+    assert r"\x1b[31mred\n.jpg: the file is empty" in shown.err
+    missing = line_of(cli("search", photos / "\x1b[31m.jpg"))
+    assert r"\x1b[31m.jpg: the file does not exist" in missing
+
+
+def test_a_database_in_a_locked_folder_and_a_name_like_a_user(
+    cli: Cli, photos: Path, tmp_path: Path
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    (locked / "photos").mkdir()
+    locked.chmod(0)
+    line = line_of(cli("index", photos, "--db", locked / "photos.db"))
+    assert "cannot be written (Permission denied)" in line
+    line = line_of(cli("index", locked / "photos"))
+    assert "cannot be reached (Permission denied)" in line
+    assert "~nobody-here.jpg does not exist" in line_of(cli("index", "~nobody-here.jpg"))
+    locked.chmod(0o755)
+
+
 def test_an_unreadable_file_keeps_its_row(cli: Cli, photos: Path) -> None:
     cli("index", photos)
     locked = photos / "birds" / "crow.jpg"

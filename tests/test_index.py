@@ -16,10 +16,15 @@ from lookalike import (
     Index,
     IndexNotFound,
     InvalidSetting,
+    ModelError,
+    ModelMismatch,
     PictureError,
     Progress,
     load_embedder,
 )
+from lookalike.ingest import pipeline
+from lookalike.store.milvus import MilvusStore
+from lookalike.store.schema import CollectionModel
 
 
 @pytest.fixture
@@ -151,6 +156,60 @@ def test_an_emptied_folder_may_be_an_unplugged_drive_so_its_rows_stay(
         report = index.add(photos)
         assert (report.removed, report.total) == (0, 30)
     assert "lookalike remove" in report.skipped[0].reason
+
+
+def test_an_empty_mount_point_below_the_folder_does_not_empty_the_index(
+    photos: Path, database: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / ".marker").touch()
+    photos.rename(tmp_path / "all" / "drive")
+    with Index.open(database) as index:
+        index.add(tmp_path / "all")
+        shutil.rmtree(tmp_path / "all" / "drive")
+        (tmp_path / "all" / "drive").mkdir()
+        report = index.add(tmp_path / "all")
+        assert (report.removed, report.total, len(report.skipped)) == (0, 30, 1)
+
+
+def test_a_folder_found_under_two_names_is_kept_under_one(
+    photos: Path, database: Path, tmp_path: Path
+) -> None:
+    (photos / "birds").rename(tmp_path / "birds")
+    (photos / "linked").symlink_to(tmp_path / "birds")
+    with Index.open(database) as index:
+        assert index.add(photos).added == 30
+        both = index.add(photos, tmp_path / "birds")
+        assert (both.added, both.removed, both.total) == (12, 12, 30)
+        (tmp_path / "birds" / "crow.jpg").unlink()
+        assert index.add(photos, tmp_path / "birds").removed == 1
+    assert not any("crow.jpg" in path for path in stored_paths(database))
+
+
+def test_no_unchanged_file_is_opened(
+    photos: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(path: str, **_: object) -> None:
+        raise AssertionError(path)
+
+    with Index.open(database) as index:
+        index.add(photos)
+        monkeypatch.setattr(pipeline, "read_file", opened)
+        assert index.add(photos).unchanged == 30
+
+
+def test_an_index_of_another_model_can_be_described_but_not_asked(
+    photos: Path, tmp_path: Path
+) -> None:
+    path = (tmp_path / "photos.db").as_posix()
+    other = CollectionModel(model="resnet34", fingerprint="f" * 32, dim=512)
+    MilvusStore(path, "images", create=other).close()
+    with pytest.raises(ModelMismatch, match="resnet34"):
+        Index.open(path)
+    with Index.open(path, model=None) as index:
+        assert index.info().model == "resnet34"
+        with pytest.raises(ModelError, match="without a model"):
+            index.search(pictures(photos)[0])
 
 
 def test_a_folder_link_whose_target_is_unplugged_keeps_its_rows(

@@ -64,12 +64,12 @@ def test_ids_are_hex_of_128_bits_and_differ_between_paths() -> None:
 def test_a_picture_is_gone_only_where_a_listed_folder_can_tell(
     listed: set[str], on_disk: set[str], gone: bool
 ) -> None:
-    assert is_gone("/p/q/a.jpg", listed, on_disk.__contains__) is gone
+    assert is_gone("/p/q/a.jpg", listed=listed, repeated=(), exists=on_disk.__contains__) is gone
 
 
 def test_a_picture_right_below_the_root_can_be_gone() -> None:
-    assert is_gone("/a.jpg", {"/"}, lambda path: False)
-    assert not is_gone("/a.jpg", {"/"}, lambda path: path == "/a.jpg")
+    assert is_gone("/a.jpg", listed={"/"}, repeated=(), exists=lambda path: False)
+    assert not is_gone("/a.jpg", listed={"/"}, repeated=(), exists=lambda path: path == "/a.jpg")
 
 
 def test_the_nearest_listed_folder_decides_alone() -> None:
@@ -79,5 +79,5 @@ def test_the_nearest_listed_folder_decides_alone() -> None:
         asked.append(path)
         return True
 
-    assert not is_gone("/p/q/r/a.jpg", {"/", "/p", "/p/q"}, exists)
+    assert not is_gone("/p/q/r/a.jpg", listed={"/", "/p", "/p/q"}, repeated=(), exists=exists)
     assert asked == ["/p/q/r"]

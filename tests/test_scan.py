@@ -199,7 +199,7 @@ def test_names_that_are_not_utf_8_are_skipped_with_a_printable_path(tmp_path: Pa
     assert set(skipped.values()) == {"its name is not valid UTF-8"}
 
 
-def test_afterwards_it_is_known_which_folders_were_listed_and_which_hold_nothing(
+def test_afterwards_it_is_known_which_folders_were_listed_and_which_sources_hold_pictures(
     tmp_path: Path,
 ) -> None:
     touch(tmp_path / "full/sub/a.jpg"), touch(tmp_path / "hidden/.b.jpg")
@@ -212,4 +212,4 @@ def test_afterwards_it_is_known_which_folders_were_listed_and_which_hold_nothing
     assert scan.listed == set(
         below(tmp_path, "empty", "full", "full/sub", "full/empty_too", "hidden")
     )
-    assert scan.empty == below(tmp_path, "empty")
+    assert scan.fruitful == set(below(tmp_path, "full"))

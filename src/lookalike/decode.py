@@ -56,11 +56,12 @@ class Picture:
     facts: Facts
 
 
-def read_file(path: str) -> tuple[bytes, Stamp]:
+def read_file(path: str, *, max_bytes: int) -> tuple[bytes, Stamp]:
     """The bytes of a regular file, with its stamp from just before they were read.
 
     Raises:
-        PictureUnreadable: it has vanished, may not be read, or is a pipe, socket or device.
+        PictureUnreadable: it has vanished, may not be read, is larger than `max_bytes`, or is a
+            pipe, socket or device.
     """
     try:
         # O_NONBLOCK: what was a file when it was listed may be a pipe by now.
@@ -69,6 +70,9 @@ def read_file(path: str) -> tuple[bytes, Stamp]:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise PictureUnreadable(path, "it is not a regular file")
+            if status.st_size > max_bytes:
+                reason = f"it has {status.st_size} bytes, more than LOOKALIKE_MAX_BYTES={max_bytes}"
+                raise PictureUnreadable(path, reason)
             with open(fd, "rb", buffering=0, closefd=False) as file:
                 data = file.readall()
         finally:

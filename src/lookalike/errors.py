@@ -2,7 +2,7 @@
 
 LookalikeError
 ├── InvalidSetting            an environment variable or option with an impossible value
-├── SourceNotFound            a folder or file to index that does not exist
+├── SourceNotFound            a folder or file to index that is not there
 ├── PictureError              one picture; indexing skips it, a search cannot go on
 │   ├── PictureUnreadable     its bytes could not be had
 │   └── PictureDamaged        its bytes are no picture, a broken one or one that is too large
@@ -36,9 +36,9 @@ class InvalidSetting(LookalikeError):
 class SourceNotFound(LookalikeError):
     """A file or folder that was to be indexed is not there."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        super().__init__(f"{path} does not exist. Nothing was changed; check the spelling.")
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path} {reason}. Nothing was changed; check the spelling.")
 
 
 class PictureError(LookalikeError):

@@ -15,7 +15,13 @@ from PIL import Image
 
 from lookalike.embed.catalog import DEFAULT_MODEL, load_embedder
 from lookalike.embed.embedder import Embedder
-from lookalike.errors import IndexIncompatible, InvalidSetting, LookalikeError, ModelMismatch
+from lookalike.errors import (
+    IndexIncompatible,
+    InvalidSetting,
+    LookalikeError,
+    ModelError,
+    ModelMismatch,
+)
 from lookalike.ingest.scan import Scan, absolute, storable
 from lookalike.ingest.sync import sync
 from lookalike.query.picture import Question, question_vector
@@ -35,15 +41,18 @@ class Index:
     Made by `Index.open`; a context manager. Methods may be called from several threads.
     """
 
-    def __init__(self, store: MilvusStore, *, embedder: Embedder, settings: Settings) -> None:
-        self._store, self._embedder, self._settings = store, embedder, settings
+    def __init__(
+        self, store: MilvusStore, *, embedder: Embedder | None, settings: Settings
+    ) -> None:
+        self._store, self._settings = store, settings
+        self._given_embedder = embedder
 
     @classmethod
     def open(
         cls,
         database: str | os.PathLike[str] | None = None,
         *,
-        model: str | Embedder = DEFAULT_MODEL,
+        model: str | Embedder | None = DEFAULT_MODEL,
         collection: str = "images",
         create: bool = True,
         preload: bool = False,
@@ -54,7 +63,8 @@ class Index:
         Args:
             database: path of a Milvus Lite database, ending in ``.db``; by default
                 ``lookalike/images.db`` in the platform's folder for user data.
-            model: a model's name or an embedder; by default the packaged one.
+            model: a model's name or an embedder; by default the packaged one. With None, an index
+                of any model is opened, but not for `add` and `search`.
             collection: name of the collection within the database.
             create: make the index where there is none.
             preload: load the model in the background at once, not when it is first needed.
@@ -67,19 +77,21 @@ class Index:
         settings = settings or Settings.from_environment()
         path = _database_path(database)
         embedder = load_embedder(model, settings=settings) if isinstance(model, str) else model
-        if preload:
+        if preload and embedder:
             threading.Thread(target=_preload, args=[embedder], name="lookalike-preload").start()
         # Imported here: pymilvus takes 0.5 s, and the model is compiled in that time.
         from lookalike.store.milvus import MilvusStore  # noqa: PLC0415
 
-        described = CollectionModel(
-            model=embedder.name, fingerprint=embedder.fingerprint, dim=embedder.dim
-        )
-        store = MilvusStore(path, collection, create=described if create else None)
+        described = None
+        if create and embedder:
+            described = CollectionModel(
+                model=embedder.name, fingerprint=embedder.fingerprint, dim=embedder.dim
+            )
+        store = MilvusStore(path, collection, create=described)
         with contextlib.ExitStack() as undo:
             undo.callback(store.close)
             made_with = store.model
-            if made_with.fingerprint != embedder.fingerprint:
+            if embedder and made_with.fingerprint != embedder.fingerprint:
                 raise ModelMismatch(
                     database=path,
                     indexed=(made_with.model, made_with.fingerprint),
@@ -137,6 +149,12 @@ class Index:
                 removed += len(ids)
         self._store.flush()
         return removed
+
+    @property
+    def _embedder(self) -> Embedder:
+        if self._given_embedder is None:
+            raise ModelError("This index was opened without a model; open it with one.")
+        return self._given_embedder
 
     def __len__(self) -> int:
         """The number of pictures in the index."""

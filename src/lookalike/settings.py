@@ -38,6 +38,11 @@ class Settings:
         unit="pixels",
         help="Pictures with more pixels are skipped: decoding them could exhaust the memory.",
     )
+    max_bytes: int = _setting(
+        1_000_000_000,
+        unit="bytes",
+        help="Larger files are skipped: a file is read as a whole.",
+    )
     precision: str = _setting(
         "auto",
         unit="auto, bf16 or fp32",
@@ -52,7 +57,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise `InvalidSetting` where a value is out of range."""
-        for name, least in (("max_pixels", 1), ("batch_size", 1), ("threads", 0)):
+        for name, least in (("max_pixels", 1), ("max_bytes", 1), ("batch_size", 1), ("threads", 0)):
             if getattr(self, name) < least:
                 expected = f"a whole number from {least} up"
                 raise InvalidSetting(environment_variable(name), getattr(self, name), expected)

@@ -94,8 +94,9 @@ def contact_sheet(question: Path, hits: Sequence[Hit]) -> str:
 def _thumbnail(path: str) -> str:
     side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     try:
-        data, _ = read_file(path)
-        picture = decode(data, path=path, least=side, max_pixels=Settings().max_pixels)
+        settings = Settings.from_environment()
+        data, _ = read_file(path, max_bytes=settings.max_bytes)
+        picture = decode(data, path=path, least=side, max_pixels=settings.max_pixels)
     except PictureError as error:
         return f'<div class="none">{html.escape(error.reason)}</div>'
     picture.image.thumbnail(side, Image.Resampling.BICUBIC)

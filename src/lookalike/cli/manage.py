@@ -34,7 +34,7 @@ def info(
     """Say what is in the index and which model it was made with."""
     with (
         Terminal(verbose, quiet=quiet),
-        Index.open(db, collection=collection, create=False) as opened,
+        Index.open(db, model=None, collection=collection, create=False) as opened,
     ):
         known = dataclasses.asdict(opened.info())
         if report_format is Report.json:
@@ -58,7 +58,7 @@ def remove(
     """Take pictures, or everything below folders, out of the index. The files stay."""
     with (
         Terminal(verbose, quiet=quiet) as terminal,
-        Index.open(db, collection=collection, create=False) as opened,
+        Index.open(db, model=None, collection=collection, create=False) as opened,
     ):
         removed = opened.remove(*paths)
         if not removed:

@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from lookalike.cli.terminal import visible
 from lookalike.records import Hit
 
 
@@ -44,7 +45,7 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
         (
             str(rank),
             f"{hit.score:.3f}",
-            hit.path.removeprefix(below),
+            visible(hit.path.removeprefix(below)),
             f"{hit.width}×{hit.height}",
             readable_bytes(hit.size_bytes),
         )
@@ -66,7 +67,7 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
     table.add_column("size", justify="right")
     for row in rows:
         table.add_row(*row)
-    Console(markup=False).print(table)
+    Console(markup=False, emoji=False).print(table)
 
 
 def readable_bytes(size: int) -> str:

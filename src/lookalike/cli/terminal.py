@@ -15,6 +15,13 @@ FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
+def visible(text: str) -> str:
+    """A line in which what would command the terminal, or end the line, stands as an escape."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 def startup_done() -> None:
     """Collect garbage from now on, but never look at what start-up has made."""
     gc.freeze()
@@ -40,7 +47,7 @@ class Terminal:
     def say(self, line: str) -> None:
         """A message that -q silences."""
         if not self.quiet:
-            typer.echo(line, err=True)
+            typer.echo(visible(line), err=True)
 
     def __enter__(self) -> Terminal:
         return self
@@ -59,6 +66,8 @@ class Terminal:
             self._fail(str(error), FAILED)
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             return
+        if isinstance(error, OSError):
+            self._fail(f"The system refused: {error}.", FAILED)
         if not isinstance(error, (typer.Exit, typer.Abort)):
             self._fail(
                 f"Unexpected {type(error).__name__}: {error}. This is a fault in lookalike; "
@@ -68,5 +77,5 @@ class Terminal:
 
     @staticmethod
     def _fail(line: str, code: int) -> None:
-        typer.echo(f"lookalike: {' '.join(line.split())}", err=True)
+        typer.echo(f"lookalike: {visible(line)}", err=True)
         raise typer.Exit(code) from None

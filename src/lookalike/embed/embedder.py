@@ -171,7 +171,7 @@ class ModelEmbedder:
             batch = [
                 self.prepare(
                     decode(
-                        read_file(name)[0],
+                        read_file(name, max_bytes=settings.max_bytes)[0],
                         path=name,
                         least=self.least,
                         max_pixels=settings.max_pixels,

@@ -83,13 +83,13 @@ def run(
     """Do the `tasks`; yields after each batch has been committed, in order.
 
     Closing the iterator, or an exception in the caller, stops all threads: what waits is dropped,
-    what is being done is finished.
+    what is being written is finished.
     """
 
     def prepare(task: Task) -> _Prepared | _Failed:
         path = task.file.path
         try:
-            data, stamp = read_file(path)
+            data, stamp = read_file(path, max_bytes=settings.max_bytes)
             content = hashlib.blake2b(data, digest_size=16).hexdigest()
             picture = decode(data, path=path, least=embedder.least, max_pixels=settings.max_pixels)
         except PictureError as error:
@@ -134,8 +134,9 @@ def run(
         embedded = _ahead(embedders, embed, batches, workers + 2)
         yield from _ahead(writer, commit, embedded, 2)
     finally:
+        # A decoder may be busy for seconds with a giant that nobody wants any more.
         for pool in (decoders, embedders, writer):
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=pool is not decoders, cancel_futures=True)
 
 
 def _ahead(pool: Executor, work: Callable[[A], B], items: Iterable[A], depth: int) -> Iterator[B]:

@@ -35,14 +35,23 @@ def changes(
     ]
 
 
-def is_gone(path: str, listed: Collection[str], exists: Callable[[str], bool]) -> bool:
+def is_gone(
+    path: str,
+    *,
+    listed: Collection[str],
+    repeated: Collection[str],
+    exists: Callable[[str], bool],
+) -> bool:
     """Whether a picture has been deleted, as far as the folders that were `listed` can tell.
 
     The nearest listed folder above it decides: it either still has the next part of the path or
-    not. Where no folder above was listed nothing is known, so the answer is no.
+    not. Where no folder above was listed nothing is known, so the answer is no. What lies below a
+    `repeated` folder has been found under its first name.
     """
     part = path
     while True:
+        if part in repeated:
+            return True
         folder = posixpath.dirname(part)
         if folder in listed:
             return not exists(part)

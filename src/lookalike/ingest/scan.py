@@ -24,8 +24,8 @@ class Scan:
     Iterating yields `ImageFile` in the order of the sources and of the names within a folder, and
     `Skipped` for what was meant but cannot be read. Hidden files and folders are left out. Links
     are followed, links to folders after everything else, and no folder is listed twice.
-    Afterwards, `listed` holds every folder whose names were all read, and `empty` those of the
-    sources that hold nothing at all.
+    Afterwards, `listed` holds every folder whose names were all read, `fruitful` the source folders
+    below which there was a picture, and `repeated` the other names of folders listed before.
     """
 
     def __init__(self, sources: Sequence[str | os.PathLike[str]]) -> None:
@@ -36,26 +36,29 @@ class Scan:
         """
         paths = sorted({absolute(source) for source in sources})
         for path in paths:
-            if not os.path.lexists(path):
-                raise SourceNotFound(path)
-        self.folders = [path for path in paths if Path(path).is_dir()]
-        self.files = [path for path in paths if not Path(path).is_dir()]
+            _check_source(path)
+        self.folders = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112
+        self.files = [path for path in paths if path not in self.folders]
         self._files = frozenset(self.files)
         self.listed: set[str] = set()
-        self.empty: list[str] = []
+        self.fruitful: set[str] = set()
+        self.repeated: set[str] = set()
         self._visited: set[tuple[int, int]] = set()
 
     def __iter__(self) -> Iterator[ImageFile | Skipped]:
         """Walk the sources."""
         for path in self.files:
             yield _inspect(path)
-        links: list[str] = []
+        links: list[tuple[str, str]] = []
         for folder in self.folders:
-            yield from self._walk(folder, links)
+            yield from self._walk(folder, folder, links)
         while links:
-            yield from self._follow(links.pop(0), links)
+            source, link = links.pop(0)
+            yield from self._follow(source, link, links)
 
-    def _walk(self, top: str, links: list[str]) -> Iterator[ImageFile | Skipped]:
+    def _walk(
+        self, source: str, top: str, links: list[tuple[str, str]]
+    ) -> Iterator[ImageFile | Skipped]:
         waiting = [top]
         while waiting:
             folder = waiting.pop()
@@ -66,6 +69,8 @@ class Scan:
             try:
                 status = os.stat(folder)  # noqa: PTH116
                 if (status.st_dev, status.st_ino) in self._visited:
+                    if folder not in self.listed:
+                        self.repeated.add(folder)
                     continue
                 self._visited.add((status.st_dev, status.st_ino))
                 with os.scandir(folder) as listing:
@@ -74,32 +79,38 @@ class Scan:
                 yield Skipped(printable(folder), f"it cannot be listed ({error.strerror})")
                 continue
             self.listed.add(folder)
-            if not entries and folder == top:
-                self.empty.append(top)
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
                 path = f"{folder.rstrip('/')}/{entry.name}"
                 if _is_folder(entry):
-                    (links if entry.is_symlink() else subfolders).append(path)
+                    if entry.is_symlink():
+                        links.append((source, path))
+                    else:
+                        subfolders.append(path)
                 elif (
                     os.path.splitext(entry.name)[1].lower() in EXTENSIONS  # noqa: PTH122
                     and path not in self._files
                 ):
+                    self.fruitful.add(source)
                     yield _inspect(path, entry)
             waiting.extend(reversed(subfolders))
 
-    def _follow(self, link: str, links: list[str]) -> Iterator[ImageFile | Skipped]:
+    def _follow(
+        self, source: str, link: str, links: list[tuple[str, str]]
+    ) -> Iterator[ImageFile | Skipped]:
         target = os.path.realpath(link)
         if f"{os.path.realpath(os.path.dirname(link))}/".startswith(target.rstrip("/") + "/"):  # noqa: PTH120
             yield Skipped(printable(link), f"it links back to {target}, which contains it")
         else:
-            yield from self._walk(link, links)
+            yield from self._walk(source, link, links)
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
     """The path as stored: absolute, ``~`` expanded, links kept, with forward slashes."""
-    return Path(os.path.abspath(Path(path).expanduser())).as_posix()  # noqa: PTH100
+    # Path's own way raises where there is no such user; a file may be called so.
+    expanded = os.path.expanduser(path)  # noqa: PTH111
+    return Path(os.path.abspath(expanded)).as_posix()  # noqa: PTH100
 
 
 def storable(path: str) -> bool:
@@ -114,6 +125,15 @@ def storable(path: str) -> bool:
 def printable(path: str) -> str:
     """A path in which bytes that are no UTF-8 stand as escapes."""
     return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _check_source(path: str) -> None:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        raise SourceNotFound(path, "does not exist") from None
+    except OSError as error:
+        raise SourceNotFound(path, f"cannot be reached ({error.strerror})") from error
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

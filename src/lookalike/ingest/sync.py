@@ -105,16 +105,21 @@ def _remove_gone(scan: Scan, store: Store, tally: _Tally) -> None:
     for folder in scan.listed.intersection(scan.folders):
         kept = 0
         for page in store.paths_under(folder):
-            if folder in scan.empty:
-                kept += len(page)
+            gone = [
+                key
+                for key, path in page
+                if is_gone(path, listed=scan.listed, repeated=scan.repeated, exists=_exists)
+            ]
+            if folder not in scan.fruitful:
+                kept += len(gone)
                 continue
-            gone = [key for key, path in page if is_gone(path, scan.listed, _exists)]
             store.delete(gone)
             tally.removed += len(gone)
         if kept:
+            # A drive that is not plugged in leaves an empty folder behind.
             reason = (
-                f"the folder is empty, but the index has {kept} pictures from it, which are kept: "
-                f"if they are really gone, run: lookalike remove {folder}"
+                f"there is no picture in it any more, but {kept} from it are in the index and stay "
+                f"there: if they are really gone, run: lookalike remove {folder}"
             )
             tally.skipped.append(Skipped(folder, reason))
 

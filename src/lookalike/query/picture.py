@@ -25,7 +25,7 @@ def question_vector(question: Question, *, embedder: Embedder, settings: Setting
         image = upright_rgb(question)
     else:
         path = os.path.expanduser(question)  # noqa: PTH111
-        data, _ = read_file(path)
+        data, _ = read_file(path, max_bytes=settings.max_bytes)
         picture = decode(data, path=path, least=embedder.least, max_pixels=settings.max_pixels)
         image = picture.image
     vector: Vector = embedder.embed(embedder.prepare(image)[np.newaxis])[0]

@@ -5,8 +5,8 @@ What is particular to Milvus Lite:
 - The database is a folder that one process has open at a time; the first client of a process
   starts it and it must be let go explicitly, or the lock stays until the process ends.
 - pymilvus hides why a database could not be opened; only a log record holds the cause.
-- Rows wait in a table in memory until `flush`; until then they are searched slowly, and a power
-  cut can lose them (a kill cannot: they are in the write-ahead log).
+- Rows wait in a table in memory until `flush`, and are searched slowly until then. A kill cannot
+  lose them, for they are in the write-ahead log; a power cut can, for nothing is synced to disk.
 - An indexed collection reopens released and must be loaded.
 - ``query_iterator`` costs a whole scan for each page, so rows are paged by ranges of their ids.
 - Whatever matches a filter is built in memory with its vector, even for ``count(*)``, so nothing
@@ -42,8 +42,7 @@ from lookalike.records import Hit, ImageRecord, Stamp, Vector
 from lookalike.store import filters, schema
 from lookalike.store.schema import CollectionModel
 
-# Rows are on disk and cheap to search after a flush, and Lite's memory stays small; a flush of
-# this many takes about 50 ms.
+# Often enough that Lite's memory stays small; a flush of this many takes about 50 ms.
 FLUSH_ROWS = 512
 PAGE_ROWS = 4096
 MAX_WINDOW = 16_384  # Milvus's limit on offset + limit
@@ -87,6 +86,11 @@ class MilvusStore:
                 raise IndexIncompatible(
                     f"The collection {collection!r} in {database} was not made by lookalike. "
                     "Name another with --collection."
+                )
+            if (model.version, model.metric) != (schema.SCHEMA_VERSION, "COSINE"):
+                raise IndexIncompatible(
+                    f"The collection {collection!r} in {database} has version {model.version} and "
+                    f"metric {model.metric}, which this version of lookalike does not know."
                 )
             self.model = model
             undo.pop_all()
@@ -133,7 +137,7 @@ class MilvusStore:
         self._unflushed += len(ids)
 
     def flush(self) -> None:
-        """Put everything written so far where a power cut cannot reach it."""
+        """Move what waits in memory into files."""
         if self._unflushed:
             with self._mapped_errors():
                 self._client.flush(self.collection)
@@ -191,12 +195,16 @@ def _open_lite(path: Path, *, create: bool, name: str) -> Any:
     """A client of the database at `path`."""
     if path.suffix != ".db":
         raise IndexIncompatible(f"{path} must end in .db: it is a Milvus Lite database.")
-    if path.is_file():
+    try:
+        exists, is_file = path.exists(), path.is_file()
+    except OSError as error:
+        raise IndexNotWritable(str(path), error.strerror or str(error)) from error
+    if is_file:
         raise IndexIncompatible(
             f"{path} is a file, so it was made by Milvus Lite 2.x or is no database. "
             "Move it away or name another with --db, and index the folders again."
         )
-    if not path.exists() and not create:
+    if not exists and not create:
         raise IndexNotFound(str(path), name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
