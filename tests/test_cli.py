@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +61,38 @@ def test_search_prints_rank_score_path_and_size(cli: Cli, photos: Path) -> None:
     assert second[0] == "2"
     bare = cli("search", path, "-k", "2", "--format", "paths")
     assert bare.out.splitlines() == [first[2], second[2]]
+
+
+def on_terminal(*args: str | Path) -> str:
+    """What a person sees of a command, with the terminal's own commands left out."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lookalike", *map(str, args)],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "200"},
+    )
+    os.close(follower)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while part := os.read(leader, 4096):
+            shown += part
+    os.close(leader)
+    assert process.wait(timeout=60) == 0
+    return re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown.decode())
+
+
+def test_at_a_terminal_there_are_a_progress_bar_and_a_table(photos: Path, tmp_path: Path) -> None:
+    database = ("--db", tmp_path / "photos.db")
+    indexed = on_terminal("index", photos, *database)
+    assert re.search(r"Indexing .*/30 .*pictures/s", indexed)
+    assert "30 added" in indexed
+    assert "Indexing" not in on_terminal("index", photos, "-q", *database)
+    found = on_terminal("search", photos / "birds" / "crow.jpg", "-k", "1", *database)
+    header, row = found.split("\r\n")[:2]
+    assert header.split() == ["#", "score", "path", "pixels", "size"]
+    assert row.split()[:3] == ["1", "1.000", (photos / "birds" / "crow.jpg").as_posix()]
 
 
 def test_info_and_remove(cli: Cli, photos: Path, tmp_path: Path) -> None:

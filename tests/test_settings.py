@@ -24,7 +24,13 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 
 
 def test_every_setting_is_read_from_its_variable() -> None:
-    values = {"max_pixels": 9, "precision": "fp32", "batch_size": 7, "threads": 3}
+    values = {
+        "max_pixels": 9,
+        "max_bytes": 11,
+        "precision": "fp32",
+        "batch_size": 7,
+        "threads": 3,
+    }
     assert set(values) == set(NAMES), "a new setting needs a value here"
     environment = {environment_variable(name): str(value) for name, value in values.items()}
     assert environment["LOOKALIKE_MAX_PIXELS"] == "9"
@@ -41,6 +47,7 @@ def test_the_process_environment_is_the_default_source(monkeypatch: pytest.Monke
     [
         ("LOOKALIKE_MAX_PIXELS", "many"),
         ("LOOKALIKE_MAX_PIXELS", "0"),
+        ("LOOKALIKE_MAX_BYTES", "0"),
         ("LOOKALIKE_BATCH_SIZE", "1.5"),
         ("LOOKALIKE_BATCH_SIZE", "-1"),
         ("LOOKALIKE_THREADS", "-1"),
