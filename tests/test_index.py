@@ -23,6 +23,7 @@ from lookalike import (
     load_embedder,
 )
 from lookalike.ingest import pipeline
+from lookalike.records import row_id
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
 
@@ -184,6 +185,20 @@ def test_a_folder_found_under_two_names_is_kept_under_one(
         (tmp_path / "birds" / "crow.jpg").unlink()
         assert index.add(photos, tmp_path / "birds").removed == 1
     assert not any("crow.jpg" in path for path in stored_paths(database))
+
+
+def test_stamps_are_the_same_with_and_without_the_client(photos: Path, database: Path) -> None:
+    with Index.open(database) as index:
+        index.add(photos)
+        index.add(photos / "birds" / "crow.jpg")
+    store = MilvusStore(database.as_posix(), "images", create=None)
+    ids = [row_id(path.as_posix()) for path in pictures(photos)]
+    directly = store.stamps([*ids, "f" * 32])
+    assert store._lite is not None
+    store._lite = None
+    assert store.stamps([*ids, "f" * 32]) == directly
+    assert len(directly) == 30
+    store.close()
 
 
 def test_no_unchanged_file_is_opened(

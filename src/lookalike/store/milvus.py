@@ -93,6 +93,7 @@ class MilvusStore:
                     f"metric {model.metric}, which this version of lookalike does not know."
                 )
             self.model = model
+            self._lite = _lite_collection(database, collection)
             undo.pop_all()
 
     def _create(self, model: CollectionModel) -> None:
@@ -112,10 +113,12 @@ class MilvusStore:
 
     def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]:
         """The stamps of those `ids` that have a row."""
+        fields = ["id", "size_bytes", "mtime_ns"]
         with self._mapped_errors():
-            rows = self._client.get(
-                self.collection, list(ids), output_fields=["id", "size_bytes", "mtime_ns"]
-            )
+            if self._lite is not None:
+                rows = self._lite.get(list(ids), output_fields=fields)
+            else:
+                rows = self._client.get(self.collection, list(ids), output_fields=fields)
         return {row["id"]: Stamp(row["size_bytes"], row["mtime_ns"]) for row in rows}
 
     def upsert(self, records: Sequence[ImageRecord]) -> None:
@@ -187,8 +190,8 @@ class MilvusStore:
     def _mapped_errors(self) -> Iterator[None]:
         try:
             yield
-        except MilvusException as error:
-            raise _mapped(self.database, str(error.message)) from error
+        except (MilvusException, MilvusLiteError) as error:
+            raise _mapped(self.database, str(getattr(error, "message", error))) from error
 
 
 def _open_lite(path: Path, *, create: bool, name: str) -> Any:
@@ -217,6 +220,16 @@ def _open_lite(path: Path, *, create: bool, name: str) -> Any:
             raise _cannot_open(str(path), cause.error or error) from cause.error
         _opened[str(path)] += 1
     return client
+
+
+def _lite_collection(database: str, name: str) -> Any:
+    """Milvus Lite's own object of an open collection; None where this version hides it elsewhere.
+
+    The client sends ids as the text of an expression, and Milvus Lite parses that in Python: asking
+    the object takes two thirds of the time, which is what a run over unchanged files consists of.
+    """
+    entry = getattr(lite_servers, "_servers", {}).get(database)
+    return entry[1].get_collection(name) if entry else None
 
 
 def _release_lite(database: str) -> None:
