@@ -173,6 +173,17 @@ def test_an_empty_mount_point_below_the_folder_does_not_empty_the_index(
         assert (report.removed, report.total, len(report.skipped)) == (0, 30, 1)
 
 
+def test_a_folder_given_beside_the_one_around_it_changes_nothing(
+    photos: Path, database: Path
+) -> None:
+    with Index.open(database) as index:
+        assert index.add(photos, photos / "birds").added == 30
+        shutil.rmtree(photos / "birds")
+        (photos / "birds").mkdir()
+        report = index.add(photos, photos / "birds")
+        assert (report.removed, report.total, report.skipped) == (12, 18, ())
+
+
 def test_a_folder_found_under_two_names_is_kept_under_one(
     photos: Path, database: Path, tmp_path: Path
 ) -> None:

@@ -39,7 +39,7 @@ def _top(version: Version = False) -> None:
 def main() -> None:
     """Run the command line."""
     # Most of a search's time goes into imports, and a fifth of that into looking for garbage
-    # among a million new objects of which none is any. Long runs switch it on: `startup_done`.
+    # among new objects, of which none is any. Long runs switch it on again: `startup_done`.
     gc.disable()
     _keep_memory_small()
     # What is true of this process alone, so it is not done where lookalike is a library: its own

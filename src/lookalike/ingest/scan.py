@@ -24,8 +24,9 @@ class Scan:
     Iterating yields `ImageFile` in the order of the sources and of the names within a folder, and
     `Skipped` for what was meant but cannot be read. Hidden files and folders are left out. Links
     are followed, links to folders after everything else, and no folder is listed twice.
-    Afterwards, `listed` holds every folder whose names were all read, `fruitful` the source folders
-    below which there was a picture, and `repeated` the other names of folders listed before.
+    Afterwards, `listed` holds every folder whose names were all read, `walked` the source folders
+    that do not lie inside others, `fruitful` those of them below which there was a picture, and
+    `repeated` the other names of folders listed before.
     """
 
     def __init__(self, sources: Sequence[str | os.PathLike[str]]) -> None:
@@ -38,9 +39,10 @@ class Scan:
         for path in paths:
             _check_source(path)
         self.folders = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112
-        self.files = [path for path in paths if path not in self.folders]
-        self._files = frozenset(self.files)
+        self._files = frozenset(paths).difference(self.folders)
+        self.files = sorted(self._files)
         self.listed: set[str] = set()
+        self.walked: list[str] = []
         self.fruitful: set[str] = set()
         self.repeated: set[str] = set()
         self._visited: set[tuple[int, int]] = set()
@@ -79,6 +81,8 @@ class Scan:
                 yield Skipped(printable(folder), f"it cannot be listed ({error.strerror})")
                 continue
             self.listed.add(folder)
+            if folder == source:
+                self.walked.append(source)
             for entry in entries:
                 if entry.name.startswith("."):
                     continue

@@ -102,7 +102,7 @@ def _remove_gone(scan: Scan, store: Store, tally: _Tally) -> None:
     rows_seen = tally.unchanged + tally.known_rows + tally.added - tally.removed
     if store.count() == rows_seen:
         return
-    for folder in scan.listed.intersection(scan.folders):
+    for folder in scan.walked:
         kept = 0
         for page in store.paths_under(folder):
             gone = [
