@@ -9,7 +9,9 @@ LookalikeError
 ├── ModelError
 │   ├── UnknownModel          no such model here
 │   ├── ModelUnusable         the model's files are missing or damaged
-│   └── ModelMismatch         the index was made with another model
+│   ├── ModelMismatch         the index was made with another model
+│   ├── DeviceUnavailable     there is no such device to run it on
+│   └── ExtraMissing          it needs an optional part of lookalike
 └── StoreError                the database
     ├── IndexNotFound         there is none, or it has no such collection
     ├── IndexLocked           another process has it open
@@ -62,15 +64,30 @@ class ModelError(LookalikeError):
 
 
 class UnknownModel(ModelError):
-    """There is no model of this name."""
+    """There is no model of this name; `nearest` are the names most like it."""
 
-    def __init__(self, name: str, known: tuple[str, ...]) -> None:
-        self.name, self.known = name, known
-        super().__init__(f"There is no model {name!r}. Known models: {', '.join(known)}.")
+    def __init__(self, name: str, nearest: tuple[str, ...]) -> None:
+        self.name, self.nearest = name, nearest
+        meant = f"Did you mean {', '.join(nearest)}? " if nearest else ""
+        super().__init__(
+            f"There is no model {name!r}. {meant}See: lookalike models, or lookalike models "
+            "--search TEXT."
+        )
 
 
 class ModelUnusable(ModelError):
     """A model's files are missing or damaged, or this machine cannot run them."""
+
+
+class DeviceUnavailable(ModelError):
+    """A device to run the model on is not there."""
+
+    def __init__(self, name: str, available: tuple[str, ...]) -> None:
+        self.name, self.available = name, available
+        super().__init__(
+            f"There is no device {name!r} that PyTorch can use here; choose with --device from: "
+            f"auto, {', '.join(available)}."
+        )
 
 
 class ModelMismatch(ModelError):
@@ -82,9 +99,19 @@ class ModelMismatch(ModelError):
         self.database, self.indexed, self.requested = database, indexed, requested
         super().__init__(
             f"{database} was made with the model {indexed[0]} ({indexed[1][:8]}), but "
-            f"{requested[0]} ({requested[1][:8]}) is asked for. Their embeddings cannot be "
-            "compared: index the folders into another database (--db) with this model."
+            f"{requested[0]} ({requested[1][:8]}) is asked for, and their embeddings cannot be "
+            "compared. Leave --model out to go on with the first, or index again for the second: "
+            f"lookalike index FOLDER --db OTHER.db --model {requested[0]}"
         )
+
+
+class ExtraMissing(ModelError):
+    """An optional part is not installed; `what` is who needs it: "The model resnet34"."""
+
+    def __init__(self, what: str, *, extra: str) -> None:
+        self.what, self.extra = what, extra
+        # No full stop: it would be copied along with the command.
+        super().__init__(f"{what} needs {extra}; install it with: pip install 'lookalike[{extra}]'")
 
 
 class StoreError(LookalikeError):

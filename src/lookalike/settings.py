@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 import platformdirs
 
 from lookalike.errors import InvalidSetting
+
+
+PRECISIONS = ("auto", "bf16", "fp32", "int8")
 
 
 def _setting(default: Any, *, unit: str, help: str) -> Any:  # noqa: A002
@@ -45,11 +49,19 @@ class Settings:
     )
     precision: str = _setting(
         "auto",
-        unit="auto, bf16 or fp32",
-        help="Arithmetic of the model on the CPU; auto is bf16 where the CPU has it.",
+        unit="auto, bf16, fp32 or int8",
+        help="Arithmetic of the model; auto is bf16 where the processor has it.",
+    )
+    device: str = _setting(
+        "auto",
+        unit="auto, cpu, cuda, cuda:N or mps",
+        help="What runs timm models; auto is a GPU for indexing, where there is one.",
     )
     batch_size: int = _setting(
-        16, unit="pictures", help="Pictures that go through the model and are committed together."
+        0,
+        unit="pictures",
+        help="Pictures that go through the model and are committed together; 0 is 16 on a CPU "
+        "and 128 on a GPU.",
     )
     threads: int = _setting(
         0, unit="threads", help="Threads that decode, and that embed; 0 is one for each core."
@@ -57,13 +69,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise `InvalidSetting` where a value is out of range."""
-        for name, least in (("max_pixels", 1), ("max_bytes", 1), ("batch_size", 1), ("threads", 0)):
+        for name, least in (("max_pixels", 1), ("max_bytes", 1), ("batch_size", 0), ("threads", 0)):
             if getattr(self, name) < least:
                 expected = f"a whole number from {least} up"
                 raise InvalidSetting(environment_variable(name), getattr(self, name), expected)
-        if self.precision not in ("auto", "bf16", "fp32"):
+        if self.precision not in PRECISIONS:
             name = environment_variable("precision")
-            raise InvalidSetting(name, self.precision, "auto, bf16 or fp32")
+            raise InvalidSetting(name, self.precision, "auto, bf16, fp32 or int8")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", self.device):
+            name = environment_variable("device")
+            raise InvalidSetting(name, self.device, "auto, cpu, cuda, cuda:N or mps")
 
     @property
     def workers(self) -> int:

@@ -2,31 +2,235 @@
 
 from __future__ import annotations
 
+import logging
+import platform
+import random
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
-from lookalike.embed.embedder import Engine, ModelEmbedder
-from lookalike.errors import UnknownModel
+import numpy as np
+
+from lookalike.embed import exports
+from lookalike.embed.description import ModelDescription
+from lookalike.embed.embedder import Engine, ModelEmbedder, prepare_file
+from lookalike.embed.presets import DEFAULT_MODEL, PRESETS
+from lookalike.errors import ExtraMissing, InvalidSetting, ModelUnusable, PictureError
+from lookalike.records import Pixels
 from lookalike.settings import Settings
 
-DEFAULT_MODEL = "efficientnet-lite0-384"
+CALIBRATION_PICTURES = 300  # NNCF's own default
+COMPARED_PICTURES = 200
 
 _PACKAGED = {DEFAULT_MODEL: Path(__file__).parent / "default_model"}
+_log = logging.getLogger("lookalike")
 
 
-def load_embedder(model: str = DEFAULT_MODEL, *, settings: Settings | None = None) -> ModelEmbedder:
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from: its name here and in timm, and perhaps a file of weights."""
+
+    name: str
+    weights: Path | None = None
+    weights_sum: str = ""
+
+    @property
+    def timm_name(self) -> str:
+        """The name that timm knows."""
+        preset = PRESETS.get(self.name)
+        return preset.timm_model if preset else self.name
+
+    @classmethod
+    def of(cls, name: str, weights: str | Path | None) -> Source:
+        """Raises `ModelUnusable` where the file of weights cannot be read."""
+        if weights is None:
+            return cls(name)
+        path = Path(weights).expanduser().absolute()
+        try:
+            return cls(name, path, exports.file_sum(path))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ModelUnusable(f"The weights {path} cannot be read ({reason}).") from error
+
+
+def load_embedder(
+    model: str = DEFAULT_MODEL,
+    *,
+    weights: str | Path | None = None,
+    calibration: Sequence[str | Path] | None = None,
+    settings: Settings | None = None,
+) -> ModelEmbedder:
     """The embedder of a model, by name.
 
+    A timm model is exported for the CPU at its first use; after that neither timm nor PyTorch is
+    loaded for it.
+
+    Args:
+        model: the packaged model, a preset, or any name that timm knows: ``resnet34``,
+            ``resnet34.a1_in1k``, ``hf-hub:owner/model``.
+        weights: a checkpoint of that model, ``.safetensors`` or ``.pth``, instead of timm's own.
+        calibration: pictures for the precision ``int8``, some hundred; only that one needs them.
+        settings: by default from the environment variables.
+
     Raises:
-        UnknownModel: there is none of that name.
+        ModelError: the model is unknown, cannot be had, or cannot be run here.
     """
     settings = settings or Settings.from_environment()
-    if model not in _PACKAGED:
-        raise UnknownModel(model, tuple(_PACKAGED))
+    if settings.precision == "int8" and calibration is None:
+        raise InvalidSetting("precision", "int8", "given together with pictures to calibrate on")
+    if model in _PACKAGED:
+        if weights is not None:
+            raise ModelUnusable(f"{model} has weights of its own; name a timm model for {weights}.")
+        source, folder = None, _PACKAGED[model]
+    else:
+        source = Source.of(model, weights)
+        folder = exports.requested(source.name, source.weights_sum) or _exported(source)
+    embedder = _embedder(folder, model, source, settings)
+    if settings.precision != "int8":
+        return embedder
+    embedder.load()  # A damaged export is mended by this, before it is read again.
+    return _calibrated(folder, embedder, calibration or (), settings)
 
-    def start_engine(folder: Path) -> Engine:
+
+def load_remembered(name: str, fingerprint: str, *, settings: Settings) -> ModelEmbedder:
+    """The embedder that an index was made with; its fingerprint may differ if it is not here.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    packaged = _PACKAGED.get(name)
+    if packaged and exports.described(packaged).fingerprint == fingerprint:
+        folder: Path | None = packaged
+    else:
+        folder = exports.find(fingerprint)
+    if folder is None:
+        return load_embedder(name, settings=settings)
+    embedder = _embedder(folder, name, None if packaged else Source(name), settings)
+    arithmetic = embedder.description.arithmetic
+    if settings.precision != "auto" and (settings.precision == "int8") != (arithmetic == "int8"):
+        raise InvalidSetting(
+            "precision", settings.precision, f"auto: this index was made with {arithmetic} vectors"
+        )
+    return embedder
+
+
+def _embedder(
+    folder: Path, name: str, source: Source | None, settings: Settings
+) -> ModelEmbedder:
+    """The embedder of an exported model; `source` is what it can be made from again, if known."""
+    description = exports.described(folder, name=name)
+    device = _device(settings.device, description, source)
+
+    def start_engine() -> Engine:
+        if device != "cpu" and source:
+            return _torch_engine(source, description, device, settings)
+        whole = folder
+        if source and not exports.is_whole(folder):
+            _log.info("The exported model %s is damaged; making it again.", name)
+            whole = _exported(source)
+            if whole != folder:
+                raise ModelUnusable(
+                    f"The exported model {name} in {folder} is damaged, and timm's own weights are "
+                    "not those it was made from: name them again with --weights FILE."
+                )
+        if source and not exports.has_graph(whole):
+            _log.warning("OpenVINO cannot run %s; it runs on PyTorch, which is slower.", name)
+            return _torch_engine(source, description, "cpu", settings)
         # Imported here: OpenVINO takes 0.3 s, and a run that finds nothing new needs no model.
         from lookalike.embed.openvino_engine import OpenVINOEngine  # noqa: PLC0415
 
-        return OpenVINOEngine(folder, precision=settings.precision, streams=settings.workers)
+        precision = "auto" if settings.precision == "int8" else settings.precision
+        return OpenVINOEngine(whole, precision=precision, streams=settings.workers)
 
-    return ModelEmbedder(_PACKAGED[model], start_engine)
+    return ModelEmbedder(description, start_engine, batch_size=16 if device == "cpu" else 128)
+
+
+def _device(wanted: str, description: ModelDescription, source: Source | None) -> str:
+    """What runs the model: ``auto`` is a GPU where there is one and the model can run on it."""
+    if source is None or description.arithmetic == "int8":
+        if wanted in ("auto", "cpu"):
+            return "cpu"
+        raise InvalidSetting(
+            "device", wanted, f"cpu for {description.name}: for a GPU, name a timm model in float"
+        )
+    if wanted != "auto":
+        return wanted
+    if find_spec("torch") is None:
+        return "cpu"
+    # PyTorch is asked only where there may be a GPU: its import takes seconds.
+    if Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi"):
+        return _timm_room("torch_engine").best_device()  # type: ignore[no-any-return]
+    return "mps" if (sys.platform, platform.machine()) == ("darwin", "arm64") else "cpu"
+
+
+def _exported(source: Source) -> Path:
+    return _timm_room("openvino_export", source.name).exported(  # type: ignore[no-any-return]
+        source.name, source.timm_name, source.weights, source.weights_sum
+    )
+
+
+def _torch_engine(
+    source: Source, description: ModelDescription, device: str, settings: Settings
+) -> Engine:
+    room = _timm_room("torch_engine", source.name)
+    return room.start(  # type: ignore[no-any-return]
+        description, source.timm_name, source.weights, device, settings.precision
+    )
+
+
+def _timm_room(module: str, model: str = "PyTorch") -> ModuleType:
+    """A module that needs the extra; never loaded for a model that has been exported."""
+    try:
+        if module == "openvino_export":
+            from lookalike.embed import openvino_export as room  # noqa: PLC0415
+        else:
+            from lookalike.embed import torch_engine as room  # type: ignore  # noqa: PLC0415
+    except ImportError as error:
+        raise ExtraMissing(f"The model {model}", extra="timm") from error
+    return room
+
+
+def _calibrated(
+    folder: Path, embedder: ModelEmbedder, files: Sequence[str | Path], settings: Settings
+) -> ModelEmbedder:
+    try:
+        from lookalike.embed import int8  # noqa: PLC0415
+    except ImportError as error:
+        raise ExtraMissing("The precision int8", extra="int8") from error
+    pictures = _sample(files, embedder, settings)
+    calibrated = int8.calibrate(
+        folder,
+        embedder.description,
+        sample=pictures[:CALIBRATION_PICTURES],
+        compare=pictures[-COMPARED_PICTURES:],
+        streams=settings.workers,
+    )
+    _log.info(
+        "int8: top-10 overlap with fp32 on %d of your pictures: %.2f",
+        calibrated.compared,
+        calibrated.overlap,
+    )
+    return _embedder(calibrated.folder, embedder.name, None, settings)
+
+
+def _sample(
+    files: Sequence[str | Path], embedder: ModelEmbedder, settings: Settings
+) -> Pixels:
+    """(n, height, width, 3): pictures drawn from `files`; those that cannot be used are left out."""
+    drawn = sorted(map(str, files))
+    random.Random(0).shuffle(drawn)  # noqa: S311
+    pictures: list[Pixels] = []
+    for path in drawn:
+        try:
+            pictures.append(prepare_file(path, embedder=embedder, settings=settings))
+        except PictureError:
+            continue
+        if len(pictures) == CALIBRATION_PICTURES + COMPARED_PICTURES:
+            break
+    if not pictures:
+        raise ModelUnusable("int8 is calibrated on your pictures, and none of them can be used.")
+    return np.stack(pictures)

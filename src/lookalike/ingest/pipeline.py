@@ -124,13 +124,14 @@ def run(
         )
 
     workers = settings.workers
+    batch_size = settings.batch_size or embedder.batch_size
     decoders = ThreadPoolExecutor(workers, "lookalike-decode")
     embedders = ThreadPoolExecutor(workers, "lookalike-embed")
     writer = ThreadPoolExecutor(1, "lookalike-write")
     try:
-        ahead = DECODED_BATCHES_AHEAD * settings.batch_size
+        ahead = DECODED_BATCHES_AHEAD * batch_size
         prepared = _ahead(decoders, prepare, tasks, ahead)
-        batches = _batched(prepared, settings.batch_size)
+        batches = _batched(prepared, batch_size)
         embedded = _ahead(embedders, embed, batches, workers + 2)
         yield from _ahead(writer, commit, embedded, 2)
     finally:

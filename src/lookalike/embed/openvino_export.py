@@ -1,0 +1,111 @@
+"""PyTorch models become OpenVINO graphs: uint8 NHWC pictures in, unit rows out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from lookalike.embed import exports
+from lookalike.embed.description import ModelDescription
+from lookalike.embed.openvino_engine import ov
+from lookalike.embed.timm_models import TimmModel, UnitFeatures, build
+from lookalike.errors import ModelUnusable
+
+_log = logging.getLogger("lookalike")
+
+LEAST_COSINE = 0.999
+
+
+class NotConvertible(Exception):
+    """OpenVINO cannot run this model, or not as PyTorch does."""
+
+
+def convert(model: TimmModel) -> ov.Model:
+    """The model as an OpenVINO graph, checked against PyTorch for several sizes of a batch.
+
+    Raises:
+        NotConvertible: it has an operation that OpenVINO lacks, or the vectors differ.
+    """
+    features = UnitFeatures(model.module).eval()
+    height, width = model.description.size
+    random = torch.Generator().manual_seed(0)
+    pictures = torch.randint(0, 256, (3, height, width, 3), generator=random, dtype=torch.uint8)
+    example = normalised(pictures, model.description)
+    try:
+        with torch.inference_mode():
+            expected = features(example).numpy()
+        graph = ov.convert_model(features, example_input=example[:2])
+        graph.reshape([-1, 3, height, width])
+        graph = with_preprocessing(graph, model.description)
+        compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        parts = [pictures[:1].numpy(), pictures[1:].numpy()]
+        vectors = np.concatenate([compiled([part])[0].copy() for part in parts])
+    except Exception as error:  # noqa: BLE001  converters raise whatever a model makes them raise
+        raise NotConvertible(str(error).strip().splitlines()[0]) from error
+    cosine = float((vectors * expected).sum(axis=1).min())
+    if not cosine >= LEAST_COSINE:
+        raise NotConvertible(f"its vectors differ: cosine {cosine:.3f}")
+    return graph
+
+
+def normalised(pictures: torch.Tensor, description: ModelDescription) -> torch.Tensor:
+    """(n, height, width, 3) uint8 -> (n, 3, height, width) float32, as the model was trained."""
+    mean, std = (torch.tensor(channels) * 255 for channels in (description.mean, description.std))
+    return ((pictures - mean) / std).permute(0, 3, 1, 2).contiguous()
+
+
+def with_preprocessing(graph: ov.Model, description: ModelDescription) -> ov.Model:
+    """The graph with normalisation in front of it."""
+    steps = ov.preprocess.PrePostProcessor(graph)
+    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    steps.input().model().set_layout(ov.Layout("NCHW"))
+    pixels = steps.input().preprocess().convert_element_type(ov.Type.f32)
+    pixels.mean([255 * channel for channel in description.mean])
+    pixels.scale([255 * channel for channel in description.std])
+    return steps.build()
+
+
+def exported(name: str, timm_name: str, weights: Path | None, weights_sum: str) -> Path:
+    """The folder of a timm model that has been exported, now if need be.
+
+    A second process that wants the same waits for the first one.
+
+    Raises:
+        ModelError: the model cannot be had.
+    """
+    root = exports.exports_folder()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelUnusable(f"{root} cannot be made ({error.strerror or error}).") from error
+    with FileLock(root / "export.lock"):
+        folder = exports.requested(name, weights_sum)
+        if folder and exports.is_whole(folder):
+            return folder
+        _log.info("Getting %s ready for this machine; this is done once.", name)
+        model = build(name, timm_name=timm_name, weights=weights)
+        fingerprint = model.description.fingerprint
+        folder = root / fingerprint
+        if not exports.is_whole(folder):
+            folder = exports.write(root, model.description, _graph_writer(model))
+        exports.remember(name, weights_sum, fingerprint)
+    return folder
+
+
+def _graph_writer(model: TimmModel) -> Callable[[Path], None] | None:
+    try:
+        graph = convert(model)
+    except NotConvertible as error:
+        _log.debug("%s cannot be converted: %s", model.description.name, error)
+        return None
+
+    def save(folder: Path) -> None:
+        # All digits of the weights are kept: the vectors are to be timm's own.
+        ov.save_model(graph, folder / exports.GRAPH, compress_to_fp16=False)
+
+    return save

@@ -1,0 +1,236 @@
+"""timm's models: built by name, with the data config that they were trained with."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import logging
+import os
+import pickle
+import socket
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# The hub's library reports its use along with its downloads unless this is set before its import.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import timm  # noqa: E402
+import timm.data  # noqa: E402
+import timm.models  # noqa: E402
+import torch  # noqa: E402
+from huggingface_hub import constants as hub  # noqa: E402
+from safetensors import SafetensorError  # noqa: E402
+
+from lookalike.embed.description import CROP_MODES, ModelDescription  # noqa: E402
+from lookalike.errors import ModelUnusable, UnknownModel  # noqa: E402
+
+HUB_PREFIX = "hf-hub:"
+BAD_CHECKPOINT = (
+    RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError, EOFError,
+    pickle.UnpicklingError, SafetensorError,
+)  # fmt: skip
+
+# It announces every attempt at a download; the failure of the last one is raised.
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+logging.getLogger("timm").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class TimmModel:
+    """A model with its weights, in evaluation mode, and what it is."""
+
+    module: torch.nn.Module
+    description: ModelDescription
+
+
+class UnitFeatures(torch.nn.Module):
+    """(n, 3, height, width) normalised pictures -> (n, dim) unit rows."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(self.module(pictures), dim=1)
+
+
+def build(name: str, *, timm_name: str, weights: Path | None) -> TimmModel:
+    """The model with its pooled features as output.
+
+    Args:
+        name: what it is called here.
+        timm_name: what it is called there.
+        weights: a checkpoint in the form of ``.safetensors`` or ``.pth``; without it, timm's own
+            pretrained weights, which are downloaded if they are not in the hub's cache.
+
+    Raises:
+        UnknownModel: timm has no such model.
+        ModelUnusable: the weights cannot be had or do not fit, or it has no pooled features.
+    """
+    _must_exist(name, timm_name)
+    if weights:
+        # A checkpoint that is none is told before a large model is built.
+        state = _read_checkpoint(weights)
+        module = _create(name, timm_name, pretrained=False)
+        _load(module, name, state, weights)
+    else:
+        module = _create(name, timm_name, pretrained=True)
+    module.eval().requires_grad_(False)
+    config: dict[str, Any] = timm.data.resolve_model_data_config(module)
+    channels, height, width = config["input_size"]
+    crop_mode = config["crop_mode"] or "center"
+    if channels != 3 or crop_mode not in CROP_MODES:  # noqa: PLR2004
+        raise ModelUnusable(
+            f"The model {name} takes pictures of {channels} channels, cropped by {crop_mode!r}; "
+            "only RGB pictures can be indexed. Choose another model: lookalike models."
+        )
+    preprocessing = {
+        "size": (height, width),
+        "crop": config["crop_pct"],
+        "crop_mode": crop_mode,
+        "interpolation": config["interpolation"],
+        "mean": tuple(config["mean"]),
+        "std": tuple(config["std"]),
+    }
+    description = ModelDescription(
+        name=name,
+        dim=_dim(module, name, (height, width)),
+        fingerprint=_fingerprint(module, preprocessing),
+        **preprocessing,
+    )
+    return TimmModel(module, description)
+
+
+def _must_exist(name: str, timm_name: str) -> None:
+    if timm_name.startswith(HUB_PREFIX):
+        return
+    architecture, _, tag = timm_name.partition(".")
+    if not timm.is_model(architecture):
+        known = [*timm.list_models(), *timm.list_pretrained()]
+        raise UnknownModel(name, tuple(difflib.get_close_matches(timm_name, known, n=3)))
+    if tag and timm_name not in (tagged := timm.list_pretrained(f"{architecture}.*")):
+        raise UnknownModel(name, tuple(difflib.get_close_matches(timm_name, tagged, 3, 0.0)))
+
+
+def _create(name: str, timm_name: str, *, pretrained: bool) -> torch.nn.Module:
+    if pretrained or timm_name.startswith(HUB_PREFIX):
+        _go_offline_if_there_is_no_way()
+    try:
+        module: torch.nn.Module = timm.create_model(
+            timm_name, pretrained=pretrained, num_classes=0, exportable=True
+        )
+    except OSError as error:  # what the hub and urllib raise when they cannot connect
+        raise ModelUnusable(
+            f"The weights of {name} are not on this machine and cannot be downloaded "
+            f"({type(error).__name__}). Offline there are three ways: name a file that you have "
+            "with --weights FILE, copy the hub's cache (HF_HOME) from another machine, or use the "
+            "packaged model, without --model."
+        ) from error
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise ModelUnusable(
+            f"timm cannot build {name} as a model of pooled features ({reason}) Its weights may "
+            "have to be named: --weights FILE. Else choose another model: lookalike models."
+        ) from error
+    return module
+
+
+def _go_offline_if_there_is_no_way() -> None:
+    """The hub's library tries for 47 s to reach a host whose name cannot be resolved."""
+    host = urllib.parse.urlsplit(hub.ENDPOINT).hostname
+    if hub.HF_HUB_OFFLINE or urllib.request.getproxies():
+        return
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        hub.HF_HUB_OFFLINE = True
+
+
+def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        state: dict[str, Any] = timm.models.load_state_dict(str(path), weights_only=True)
+        if state and all(isinstance(name, str) for name in state):
+            return state
+        reason = "it holds no tensors"
+    except FileNotFoundError as error:
+        raise ModelUnusable(f"There is no file of weights {path}; check --weights.") from error
+    except BAD_CHECKPOINT as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    raise ModelUnusable(
+        f"{path} is no checkpoint that can be loaded safely ({reason.rstrip('.')}). Use a "
+        ".safetensors file, or a .pth file that holds a state dict of tensors alone."
+    )
+
+
+def _load(
+    module: torch.nn.Module, name: str, state: dict[str, torch.Tensor], path: Path
+) -> None:
+    """Load all of the weights; only those of a classifier are left out."""
+    wanted = module.state_dict()
+    if not wanted.keys() <= state.keys():
+        # Checkpoints of a model's authors name the same tensors differently; timm knows how.
+        renamed = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
+        try:
+            state = renamed(state, module) if renamed else state
+        except BAD_CHECKPOINT:
+            pass  # not such a checkpoint either; the first difference is named below
+    if mismatch := _first_mismatch(wanted, state, _classifiers(module)):
+        raise ModelUnusable(f"The weights in {path} are not those of {name}: {mismatch}.")
+    module.load_state_dict({key: state[key] for key in wanted})
+
+
+def _classifiers(module: torch.nn.Module) -> tuple[str, ...]:
+    named: str | tuple[str, ...] | None = getattr(module, "pretrained_cfg", {}).get("classifier")
+    names = (named,) if isinstance(named, str) else tuple(named or ())
+    return tuple(f"{name}." for name in names)
+
+
+def _first_mismatch(
+    wanted: Mapping[str, torch.Tensor], state: Mapping[str, Any], classifiers: tuple[str, ...]
+) -> str | None:
+    for key, tensor in wanted.items():
+        if key not in state:
+            return f"{key} is missing"
+        shapes = tuple(tensor.shape), tuple(getattr(state[key], "shape", ()))
+        if shapes[0] != shapes[1]:
+            return f"{key} has the shape {shapes[1]} instead of {shapes[0]}"
+    for key in state:
+        if key not in wanted and not key.startswith(classifiers):
+            return f"{key} belongs to another model"
+    return None
+
+
+def _dim(module: torch.nn.Module, name: str, size: tuple[int, int]) -> int:
+    try:
+        with torch.inference_mode():
+            features = module(torch.zeros(1, 3, *size))
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelUnusable(f"The model {name} cannot be run ({reason}).") from error
+    if not isinstance(features, torch.Tensor) or features.ndim != 2 or not features.shape[1]:  # noqa: PLR2004
+        raise ModelUnusable(
+            f"The model {name} has no pooled features, one vector for each picture. Choose "
+            "another model: lookalike models."
+        )
+    return int(features.shape[1])
+
+
+def _fingerprint(module: torch.nn.Module, preprocessing: Mapping[str, Any]) -> str:
+    """SHA-256 of weights, architecture and preprocessing; not of how or where it is run."""
+    config = getattr(module, "pretrained_cfg", {})
+    described = {
+        **preprocessing,
+        "architecture": config.get("architecture", type(module).__name__),
+        "arguments": repr(sorted(getattr(module, "_model_args", {}).items())),
+    }
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for key, tensor in module.state_dict().items():
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().view(-1).numpy().view("uint8"))
+    return digest.hexdigest()[:32]

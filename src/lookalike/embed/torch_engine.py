@@ -1,0 +1,136 @@
+"""Runs a timm model with PyTorch: on CUDA, on Apple's GPUs, or on a CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lookalike.embed.description import ModelDescription
+from lookalike.embed.timm_models import TimmModel, UnitFeatures, build
+from lookalike.errors import DeviceUnavailable, ModelUnusable
+from lookalike.records import Pixels
+
+
+class TorchEngine:
+    """A model on one device, which runs one batch at a time."""
+
+    def __init__(self, model: TimmModel, *, device: str, precision: str) -> None:
+        """Move the model to the device.
+
+        Args:
+            model: what is run.
+            device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+            precision: ``fp32``, ``bf16``, or ``auto`` for 16 bits on GPUs.
+
+        Raises:
+            DeviceUnavailable: it is not there.
+        """
+        self.device = checked_device(device)
+        self.name = model.description.name
+        self._dtype = _arithmetic(self.device, precision)
+        self._busy = threading.Lock()
+        self._at_once = 0  # pictures that fit the memory, once it is known
+        self._mean, self._std = (
+            (torch.tensor(channels, device=self.device) * 255).view(1, 3, 1, 1)
+            for channels in (model.description.mean, model.description.std)
+        )
+        features = UnitFeatures(model.module).eval()
+        self._model = features.to(self.device, memory_format=torch.channels_last)
+
+    def __call__(self, pictures: Pixels) -> npt.NDArray[np.float32]:
+        """(n, height, width, 3) uint8 -> (n, dim) float32, unit rows."""
+        parts, start = [], 0
+        with self._busy:
+            while start < len(pictures):
+                size = self._at_once or len(pictures)
+                try:
+                    parts.append(self._run(pictures[start : start + size]))
+                except torch.OutOfMemoryError as error:
+                    self._halve(min(size, len(pictures) - start), error)
+                    continue
+                start += size
+        return np.concatenate(parts)
+
+    def _halve(self, tried: int, error: Exception) -> None:
+        if tried <= 1:
+            raise ModelUnusable(
+                f"{self.device} has not enough free memory for one picture with {self.name}. "
+                "Close what else uses it, or choose another device with --device."
+            ) from error
+        self._at_once = tried // 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def _run(self, pictures: Pixels) -> npt.NDArray[np.float32]:
+        batch = torch.from_numpy(np.ascontiguousarray(pictures))
+        if self.device.type == "cuda":
+            batch = batch.pin_memory().to(self.device, non_blocking=True)
+        else:
+            batch = batch.to(self.device)
+        # NHWC bytes permuted are NCHW in channels-last order: nothing is copied.
+        inputs = (batch.permute(0, 3, 1, 2).float() - self._mean) / self._std
+        lower = self._dtype is not None
+        with torch.autocast(self.device.type, self._dtype) if lower else contextlib.nullcontext():
+            vectors: torch.Tensor = self._model(inputs)
+        # 16 bits are too few for rows of unit length.
+        return torch.nn.functional.normalize(vectors.float(), dim=1).cpu().numpy()
+
+
+def checked_device(name: str) -> torch.device:
+    """The device of this name; raises `DeviceUnavailable`."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise DeviceUnavailable(name, _devices()) from error
+    return device
+
+
+def _devices() -> tuple[str, ...]:
+    cuda = (f"cuda:{number}" for number in range(torch.cuda.device_count()))
+    return ("cpu", *cuda, *(("mps",) if torch.backends.mps.is_available() else ()))
+
+
+def _arithmetic(device: torch.device, precision: str) -> torch.dtype | None:
+    """The type of autocast; None is fp32 throughout."""
+    if precision == "fp32" or (precision == "auto" and device.type == "cpu"):
+        return None
+    if device.type == "mps" or (device.type == "cuda" and not torch.cuda.is_bf16_supported()):
+        return torch.float16
+    return torch.bfloat16
+
+
+def best_device() -> str:
+    """A GPU if PyTorch can use one."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def start(
+    description: ModelDescription,
+    timm_name: str,
+    weights: Path | None,
+    device: str,
+    precision: str,
+) -> TorchEngine:
+    """The engine of a model that has been described before.
+
+    Raises:
+        ModelUnusable: what timm has by this name is not that model any more.
+        DeviceUnavailable: the device is not there.
+    """
+    checked_device(device)
+    model = build(description.name, timm_name=timm_name, weights=weights)
+    if model.description.fingerprint != description.fingerprint:
+        raise ModelUnusable(
+            f"timm's own weights of {description.name} are not those the index was made with: "
+            "name them again with --weights FILE."
+        )
+    return TorchEngine(model, device=device, precision=precision)
