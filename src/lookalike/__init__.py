@@ -7,6 +7,7 @@ from lookalike.errors import (
     IndexNotFound,
     IndexNotWritable,
     InvalidSetting,
+    LabelsUnusable,
     LookalikeError,
     ModelError,
     ModelMismatch,
@@ -20,10 +21,14 @@ from lookalike.errors import (
     UnknownModel,
 )
 from lookalike.index import Index
+from lookalike.insight.evaluation import Evaluation, JudgedHit, JudgedQuery
+from lookalike.insight.quality import Estimate, Quality
 from lookalike.records import Hit, IndexInfo, IndexReport, Progress, Skipped
 from lookalike.settings import Settings
 
 __all__ = [
+    "Estimate",
+    "Evaluation",
     "Hit",
     "Index",
     "IndexIncompatible",
@@ -33,6 +38,9 @@ __all__ = [
     "IndexNotWritable",
     "IndexReport",
     "InvalidSetting",
+    "JudgedHit",
+    "JudgedQuery",
+    "LabelsUnusable",
     "LookalikeError",
     "ModelError",
     "ModelMismatch",
@@ -41,6 +49,7 @@ __all__ = [
     "PictureError",
     "PictureUnreadable",
     "Progress",
+    "Quality",
     "Settings",
     "Skipped",
     "SourceNotFound",
