@@ -129,20 +129,20 @@ def _labels(folder: Path, table: Path | None, terminal: Terminal) -> dict[str, s
     if not scan.folders:
         raise InvalidSetting("FOLDER", str(folder), "a folder of pictures")
     found = list(scan)
-    paths = [item.path for item in found]
     usable = {item.path for item in found if isinstance(item, ImageFile)}
     terminal.say_skipped([item for item in found if isinstance(item, Skipped)])
     if not usable:
         raise LabelsUnusable(f"There are no pictures in {folder}, so nothing can be measured.")
-    if table is None:
-        known = labels.from_folders(paths)
-    else:
+    paths = [item.path for item in found]
+    if table:
         known = labels.from_table(table, folder=folder, paths=paths)
-        if len(known) < len(paths):
-            left_out = f"{len(paths) - len(known)} of {len(paths)} pictures"
-            terminal.say(f"Left out, for {table} does not name them: {left_out}.")
+    else:
+        known = labels.from_folders(paths)
     known = {path: label for path, label in known.items() if path in usable}
     check_labels(list(known.values()))
+    if len(known) < len(usable):
+        left_out = f"{len(usable) - len(known)} of {len(usable)} pictures"
+        terminal.say(f"Left out, for {table} does not name them: {left_out}.")
     return known
 
 
