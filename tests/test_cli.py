@@ -63,7 +63,7 @@ def test_search_prints_rank_score_path_and_size(cli: Cli, photos: Path) -> None:
     assert bare.out.splitlines() == [first[2], second[2]]
 
 
-def on_terminal(*args: str | Path) -> str:
+def on_terminal(*args: str | Path, columns: int = 200) -> str:
     """What a person sees of a command, with the terminal's own commands left out."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
@@ -71,7 +71,7 @@ def on_terminal(*args: str | Path) -> str:
         stdin=follower,
         stdout=follower,
         stderr=follower,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "200"},
+        env={**os.environ, "TERM": "xterm", "COLUMNS": str(columns)},
     )
     os.close(follower)
     shown = b""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lookalike import Evaluation, Hit, Index, LabelsUnusable, load_embedder
-from lookalike.cli import figures
+from lookalike.cli import figures, labels
 from lookalike.cli.evaluation_report import evaluation_report
 from lookalike.cli.figures import Measured
 from lookalike.embed.catalog import DEFAULT_MODEL
@@ -71,9 +71,16 @@ def test_the_figures_as_a_table(cli: Cli, photos: Path) -> None:
     assert row[:3] == [DEFAULT_MODEL, "384", "30"]
     assert all(re.fullmatch(r"[01]\.\d{3} ±0\.\d\d", cell) for cell in row[4:8])
     assert row[8] == "1.000"
-    shown = on_terminal("evaluate", photos)
-    assert re.search("Measuring", shown)
-    assert shown.rstrip().splitlines()[-2].split() == HEADER
+
+
+def test_the_table_fits_a_narrow_terminal(photos: Path) -> None:
+    shown = on_terminal("evaluate", photos, columns=80)
+    assert "Measuring" in shown
+    *_, header, row, intervals = shown.rstrip().splitlines()
+    assert header.split() == HEADER
+    assert row.split()[1:3] == ["384", "30"]
+    assert row.split()[8] == "1.000"
+    assert intervals.count("±0.") == 4
 
 
 def test_models_are_compared_each_once_and_all_known_before_the_first_runs(
@@ -162,6 +169,11 @@ def test_several_models_stand_side_by_side(
     assert (len(page.all("section")), len(page.all("article"))) == (2, 4)
     assert len([tag for tag, _ in page.tags if tag == "td"]) == 2 * len(HEADER)
     assert "<other>" in page.text
+
+
+def test_a_label_is_the_folder_that_directly_holds_the_picture() -> None:
+    paths = ["/p/train/birds/1.jpg", "/p/test/birds/1.jpg", "/p/fish/1.jpg", "/p/1.jpg"]
+    assert list(labels.from_folders(paths).values()) == ["birds", "birds", "fish", "p"]
 
 
 def write_table(path: Path, *rows: str, header: str = "path,label") -> Path:
@@ -264,14 +276,14 @@ def test_when_only_one_label_is_left_that_is_said_after_the_reasons(cli: Cli, ph
 
 def evaluated(photos: Path, database: Path) -> Evaluation:
     """Of birds and flowers, in an index that has trees, too."""
-    labels = {
+    known = {
         path.as_posix(): path.parent.name
         for path in pictures(photos)
         if path.parent.name != "trees"
     }
     with Index.open(database) as index:
         index.add(photos)
-        return index.evaluate(labels)
+        return index.evaluate(known)
 
 
 def test_an_index_is_evaluated_on_its_labelled_pictures_in_the_order_of_their_paths(

@@ -30,14 +30,18 @@ class Measured:
 
 
 def print_table(measured: Sequence[Measured]) -> None:
-    """A row for each model; ± is half of the interval."""
+    """A row for each model; ± is half of the interval, at a terminal below the figure."""
+    between = "\n" if sys.stdout.isatty() else " "
     rows = [
         (
             model.evaluation.model,
             str(model.evaluation.dim),
             str(model.evaluation.pictures),
             f"{model.images_per_second:.0f}",
-            *(f"{e.value:.3f} ±{(e.high - e.low) / 2:.2f}" for e in model.estimates.values()),
+            *(
+                f"{estimate.value:.3f}{between}±{(estimate.high - estimate.low) / 2:.2f}"
+                for estimate in model.estimates.values()
+            ),
             f"{model.evaluation.recall_at_10:.3f}",
         )
         for model in measured

@@ -92,7 +92,7 @@ def print_columns(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> N
             justify=column.justify,
             style=column.style,
             overflow="fold",
-            min_width=len(column.name),
+            no_wrap=column.justify == "right",  # a number is of no use in parts
         )
     for row in rows:
         table.add_row(*row)

@@ -31,7 +31,7 @@ CONFIDENCE = 0.95
 # 32 MiB of sort keys at a time: 41 queries against 100,000 pictures.
 _CHUNK_SCORES = 1 << 22
 # Finer than float32 sums differ with the order of their terms, so that copies of a picture tie.
-_TIES_PER_UNIT = 1e6
+_STEPS_PER_UNIT = 1e6
 _COLUMN_BITS = 32
 
 
@@ -133,7 +133,7 @@ def _rankings(
         scores = vectors[start : start + step] @ vectors.T
         own = np.arange(len(scores))
         scores[own, start + own] = -2  # below every cosine, so that it comes last
-        keys = np.rint(scores * -_TIES_PER_UNIT).astype(np.int64) << _COLUMN_BITS
+        keys = np.rint(scores * -_STEPS_PER_UNIT).astype(np.int64) << _COLUMN_BITS
         keys |= np.arange(count)
         keys.sort(axis=1)
         yield start, keys[:, :-1] & ((1 << _COLUMN_BITS) - 1)
