@@ -63,7 +63,7 @@ def test_search_prints_rank_score_path_and_size(cli: Cli, photos: Path) -> None:
     assert bare.out.splitlines() == [first[2], second[2]]
 
 
-def on_terminal(*args: str | Path) -> str:
+def on_terminal(*args: str | Path, columns: int = 200) -> str:
     """What a person sees of a command, with the terminal's own commands left out."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
@@ -71,7 +71,7 @@ def on_terminal(*args: str | Path) -> str:
         stdin=follower,
         stdout=follower,
         stderr=follower,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "200"},
+        env={**os.environ, "TERM": "xterm", "COLUMNS": str(columns)},
     )
     os.close(follower)
     shown = b""
@@ -149,6 +149,7 @@ def test_wrong_usage_exits_with_2(cli: Cli, photos: Path) -> None:
         ("index",),
         ("search", photos, "-k", "0"),
         ("search", photos, "--format", "xml"),
+        ("evaluate", photos, "--limit-worst", "0"),
         ("nonsense",),
     ):
         outcome = cli(*arguments)
@@ -156,7 +157,7 @@ def test_wrong_usage_exits_with_2(cli: Cli, photos: Path) -> None:
         assert "Traceback" not in outcome.err
 
 
-@pytest.mark.parametrize("command", ["index", "search", "info", "remove", "demo", ""])
+@pytest.mark.parametrize("command", ["index", "search", "evaluate", "info", "remove", "demo", ""])
 def test_every_command_has_help_and_a_version(cli: Cli, command: str) -> None:
     arguments = [command] if command else []
     assert "--help" in cli(*arguments, "--help").out

@@ -8,6 +8,7 @@ from lookalike.errors import (
     IndexNotFound,
     IndexNotWritable,
     InvalidSetting,
+    LabelsUnusable,
     LookalikeError,
     ModelError,
     ModelMismatch,
@@ -21,11 +22,15 @@ from lookalike.errors import (
     UnknownModel,
 )
 from lookalike.index import Index
+from lookalike.insight.evaluation import Evaluation, JudgedHit, JudgedQuery
+from lookalike.insight.quality import Estimate, Quality
 from lookalike.records import Hit, IndexInfo, IndexReport, Progress, Skipped
 from lookalike.settings import Settings
 
 __all__ = [
     "ExtraMissing",
+    "Estimate",
+    "Evaluation",
     "Hit",
     "Index",
     "IndexIncompatible",
@@ -35,6 +40,9 @@ __all__ = [
     "IndexNotWritable",
     "IndexReport",
     "InvalidSetting",
+    "JudgedHit",
+    "JudgedQuery",
+    "LabelsUnusable",
     "LookalikeError",
     "ModelError",
     "ModelMismatch",
@@ -43,6 +51,7 @@ __all__ = [
     "PictureError",
     "PictureUnreadable",
     "Progress",
+    "Quality",
     "Settings",
     "Skipped",
     "SourceNotFound",

@@ -3,6 +3,7 @@
 LookalikeError
 ├── InvalidSetting            an environment variable or option with an impossible value
 ├── SourceNotFound            a folder or file to index that is not there
+├── LabelsUnusable            labels that nothing can be measured with
 ├── PictureError              one picture; indexing skips it, a search cannot go on
 │   ├── PictureUnreadable     its bytes could not be had
 │   └── PictureDamaged        its bytes are no picture, a broken one or one that is too large
@@ -41,6 +42,10 @@ class SourceNotFound(LookalikeError):
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
         super().__init__(f"{path} {reason}. Nothing was changed; check the spelling.")
+
+
+class LabelsUnusable(LookalikeError):
+    """The labels of the pictures cannot be read, or nothing can be measured with them."""
 
 
 class PictureError(LookalikeError):

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from lookalike.errors import (
 )
 from lookalike.ingest.scan import Scan, absolute, storable
 from lookalike.ingest.sync import sync
+from lookalike.insight.evaluation import Evaluation, evaluate
 from lookalike.query.picture import Question, question_vector
 from lookalike.records import Hit, IndexInfo, IndexReport, Progress, row_id
 from lookalike.settings import Settings, default_database
@@ -149,6 +150,17 @@ class Index:
                 removed += len(ids)
         self._store.flush()
         return removed
+
+    def evaluate(self, labels: Mapping[str, str]) -> Evaluation:
+        """How often the nearest pictures have the same label, each asked against all others.
+
+        Args:
+            labels: path -> label; pictures of the index without one are left out.
+
+        Raises:
+            LabelsUnusable: all labels are the same, or all are different.
+        """
+        return evaluate(self._store, {absolute(path): label for path, label in labels.items()})
 
     @property
     def _embedder(self) -> Embedder:

@@ -13,7 +13,7 @@ from typing import NoReturn
 import typer
 from PIL import Image
 
-from lookalike.cli import demo, index, manage, search
+from lookalike.cli import demo, evaluate, index, manage, search
 from lookalike.cli.options import Version
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command("index")(index.index)
 app.command("search")(search.search)
+app.command("evaluate")(evaluate.evaluate)
 app.command("info")(manage.info)
 app.command("remove")(manage.remove)
 app.command("demo")(demo.demo)

@@ -24,8 +24,6 @@ from lookalike.index import Index
 from lookalike.ingest.scan import Scan
 from lookalike.records import IndexReport, Progress
 
-SKIPPED_SHOWN = 20
-
 
 def index(
     paths: Annotated[
@@ -78,11 +76,7 @@ def _print(
         summary["images_per_second"] = round(report.images_per_second, 1)
         typer.echo(json.dumps(summary))
         return
-    shown = len(report.skipped) if terminal.verbose else SKIPPED_SHOWN
-    for skipped in report.skipped[:shown]:
-        terminal.say(f"skipped {skipped.path}: {skipped.reason}")
-    if len(report.skipped) > shown:
-        terminal.say(f"… and {len(report.skipped) - shown} more; -v names them all")
+    terminal.say_skipped(report.skipped)
     found = report.added + report.updated + report.unchanged + len(report.skipped)
     if not found:
         terminal.say("There are no pictures in what was given.")

@@ -25,6 +25,18 @@ def shown(sources: list[Path], terminal: Terminal) -> Iterator[Callable[[Progres
         yield _lines(terminal)
 
 
+@contextlib.contextmanager
+def busy(task: str, terminal: Terminal) -> Iterator[None]:
+    """Show a person that something goes on for which there is no measure."""
+    if not terminal.shows_progress:
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415
+
+    with Console(stderr=True, markup=False).status(task):
+        yield
+
+
 def _lines(terminal: Terminal) -> Callable[[Progress], None]:
     started = last = time.monotonic()
 

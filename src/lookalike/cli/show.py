@@ -5,14 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import typer
 
 from lookalike.cli.terminal import visible
 from lookalike.records import Hit
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table at a terminal; `style` is one of rich's."""
+
+    name: str
+    justify: Literal["left", "right"] = "left"
+    style: str = ""
 
 
 class HitFormat(str, Enum):
@@ -51,20 +60,40 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
         )
         for rank, hit in enumerate(hits, 1)
     ]
-    if not sys.stdout.isatty():
-        for row in rows:
-            typer.echo("\t".join(row))
-        return
+    columns = [
+        Column("#", justify="right", style="dim"),
+        Column("score", justify="right", style="cyan"),
+        Column("path"),
+        Column("pixels", justify="right"),
+        Column("size", justify="right"),
+    ]
+    if sys.stdout.isatty():
+        print_columns(columns, rows)
+    else:
+        print_lines(rows)
+
+
+def print_lines(rows: Iterable[Sequence[str]]) -> None:
+    """Rows for programs: a line each, with tabs between the cells."""
+    for row in rows:
+        typer.echo("\t".join(row))
+
+
+def print_columns(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    """Rows for a person at a terminal, below the names of the columns."""
     # Imported here: only a person needs it, and a program waits for it.
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("#", justify="right", style="dim")
-    table.add_column("score", justify="right", style="cyan")
-    table.add_column("path", overflow="fold")
-    table.add_column("pixels", justify="right")
-    table.add_column("size", justify="right")
+    for column in columns:
+        table.add_column(
+            column.name,
+            justify=column.justify,
+            style=column.style,
+            overflow="fold",
+            no_wrap=column.justify == "right",  # a number is of no use in parts
+        )
     for row in rows:
         table.add_row(*row)
     Console(markup=False, emoji=False).print(table)

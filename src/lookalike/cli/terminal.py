@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import gc
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 
 import typer
 
 from lookalike.errors import LookalikeError
+from lookalike.records import Skipped
 
+SKIPPED_SHOWN = 20
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -38,6 +41,7 @@ class Terminal:
     def __init__(self, verbose: int, *, quiet: bool) -> None:
         self.verbose, self.quiet = verbose, quiet
         self.on_interrupt = "Stopped."
+        self._named: set[Skipped] = set()
 
     @property
     def shows_progress(self) -> bool:
@@ -48,6 +52,16 @@ class Terminal:
         """A message that -q silences."""
         if not self.quiet:
             typer.echo(visible(line), err=True)
+
+    def say_skipped(self, skipped: Sequence[Skipped]) -> None:
+        """Name what was skipped, and why, each once; only the first ones without -v."""
+        new = [item for item in skipped if item not in self._named]
+        self._named.update(new)
+        shown = len(new) if self.verbose else SKIPPED_SHOWN
+        for item in new[:shown]:
+            self.say(f"skipped {item.path}: {item.reason}")
+        if len(new) > shown:
+            self.say(f"… and {len(new) - shown} more; -v names them all")
 
     def __enter__(self) -> Terminal:
         return self

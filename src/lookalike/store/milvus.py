@@ -25,6 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError
 from milvus_lite.server_manager import server_manager_instance as lite_servers
 from pymilvus import DataType, MilvusClient
@@ -154,16 +156,26 @@ class MilvusStore:
 
     def paths_under(self, folder: str) -> Iterator[list[tuple[str, str]]]:
         """Pages of (id, path) of all rows below a folder; rows seen may be deleted meanwhile."""
+        for rows in self._pages(["id", "path"], filters.under(folder)):
+            yield [(row["id"], row["path"]) for row in rows]
+
+    def vectors(self) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+        """Pages of all rows: n paths and their (n, dim) float32 unit vectors, in no order."""
+        for rows in self._pages(["path", schema.VECTOR_FIELD]):
+            vectors = np.array([row[schema.VECTOR_FIELD] for row in rows], np.float32)
+            yield [row["path"] for row in rows], vectors.reshape(len(rows), self.model.dim)
+
+    def _pages(self, fields: list[str], *conditions: str) -> Iterator[list[dict[str, Any]]]:
         parts = -(-self.count() // PAGE_ROWS)
         for part in range(parts):
             with self._mapped_errors():
                 rows = self._client.query(
                     self.collection,
-                    filter=f"{filters.under(folder)} and {filters.id_range(part, parts)}",
-                    output_fields=["id", "path"],
+                    filter=" and ".join([*conditions, filters.id_range(part, parts)]),
+                    output_fields=fields,
                     limit=MAX_WINDOW,
                 )
-            yield [(row["id"], row["path"]) for row in rows]
+            yield list(rows)
 
     def search(self, vector: Vector, *, limit: int) -> list[Hit]:
         """The rows nearest to a unit `vector`, best first; cosine similarity as the score."""

@@ -1,0 +1,1 @@
+"""What a collection tells about itself."""
