@@ -14,6 +14,7 @@ LookalikeError
     ├── IndexNotFound         there is none, or it has no such collection
     ├── IndexLocked           another process has it open
     ├── IndexIncompatible     a file of another kind or version
+    ├── MetricMismatch        the index was made with another metric
     ├── IndexNotWritable      its folder cannot be written
     └── StorageFull           the disk is full
 """
@@ -115,6 +116,18 @@ class IndexLocked(StoreError):
 
 class IndexIncompatible(StoreError):
     """The database is of another kind or version."""
+
+
+class MetricMismatch(StoreError):
+    """The index measures likeness in another way; that is settled when it is made."""
+
+    def __init__(self, *, database: str, indexed: str, requested: str) -> None:
+        self.database, self.indexed, self.requested = database, indexed, requested
+        super().__init__(
+            f"{database} was made with the metric {indexed}, but {requested} is asked for. Leave "
+            "the metric out to use the index as it is, or index the folders into another database "
+            "(--db)."
+        )
 
 
 class IndexNotWritable(StoreError):

@@ -19,6 +19,7 @@ from lookalike.errors import (
     IndexIncompatible,
     InvalidSetting,
     LookalikeError,
+    MetricMismatch,
     ModelError,
     ModelMismatch,
 )
@@ -27,7 +28,7 @@ from lookalike.ingest.sync import sync
 from lookalike.query.picture import Question, question_vector
 from lookalike.records import Hit, IndexInfo, IndexReport, Progress, row_id
 from lookalike.settings import Settings, default_database
-from lookalike.store.schema import CollectionModel
+from lookalike.store.schema import METRICS, CollectionModel
 
 if TYPE_CHECKING:
     from lookalike.store.milvus import MilvusStore
@@ -54,6 +55,7 @@ class Index:
         *,
         model: str | Embedder | None = DEFAULT_MODEL,
         collection: str = "images",
+        metric: str | None = None,
         create: bool = True,
         preload: bool = False,
         settings: Settings | None = None,
@@ -66,14 +68,18 @@ class Index:
             model: a model's name or an embedder; by default the packaged one. With None, an index
                 of any model is opened, but not for `add` and `search`.
             collection: name of the collection within the database.
+            metric: COSINE, IP or L2, settled when the index is made; by default COSINE for a new
+                one, and whatever an existing one has.
             create: make the index where there is none.
             preload: load the model in the background at once, not when it is first needed.
             settings: by default from the environment variables.
 
         Raises:
             ModelError: the model is unknown, or not the one that the index was made with.
-            StoreError: the database cannot be opened.
+            InvalidSetting: there is no such metric.
+            StoreError: the database cannot be opened, or has another metric.
         """
+        metric = _known_metric(metric)
         settings = settings or Settings.from_environment()
         path = _database_path(database)
         embedder = load_embedder(model, settings=settings) if isinstance(model, str) else model
@@ -85,7 +91,10 @@ class Index:
         described = None
         if create and embedder:
             described = CollectionModel(
-                model=embedder.name, fingerprint=embedder.fingerprint, dim=embedder.dim
+                model=embedder.name,
+                fingerprint=embedder.fingerprint,
+                dim=embedder.dim,
+                metric=metric or METRICS[0],
             )
         store = MilvusStore(path, collection, create=described)
         with contextlib.ExitStack() as undo:
@@ -97,6 +106,8 @@ class Index:
                     indexed=(made_with.model, made_with.fingerprint),
                     requested=(embedder.name, embedder.fingerprint),
                 )
+            if metric and made_with.metric != metric:
+                raise MetricMismatch(database=path, indexed=made_with.metric, requested=metric)
             undo.pop_all()
         return cls(store, embedder=embedder, settings=settings)
 
@@ -203,6 +214,12 @@ def _database_path(database: str | os.PathLike[str] | None) -> str:
             "database, a path that ends in .db."
         )
     return absolute(database)
+
+
+def _known_metric(metric: str | None) -> str | None:
+    if metric is not None and metric.upper() not in METRICS:
+        raise InvalidSetting("metric", metric, "COSINE, IP or L2")
+    return metric and metric.upper()
 
 
 def _preload(embedder: Embedder) -> None:

@@ -60,8 +60,9 @@ class ImageRecord:
 class Hit:
     """A picture found by a search.
 
-    `score` is the cosine similarity in [-1, 1], larger is closer; `taken_at` is seconds since the
-    epoch or None; `metadata` holds the user's own fields.
+    `score` is in the index's metric: COSINE and IP are similarities in [-1, 1], larger is closer;
+    L2 is the squared Euclidean distance in [0, 4], smaller is closer. `taken_at` is seconds since
+    the epoch or None; `metadata` holds the user's own fields.
     """
 
     path: str

@@ -68,8 +68,14 @@ _HIT = """<li>{picture}<div class="text">
 <div class="facts">{width}×{height}, {size}</div></div></li>"""
 
 
-def contact_sheet(question: Path, hits: Sequence[Hit]) -> str:
-    """The page as text; thumbnails are inside it, links lead to the files."""
+def contact_sheet(question: Path, hits: Sequence[Hit], *, metric: str = "COSINE") -> str:
+    """The page as text; thumbnails are inside it, links lead to the files.
+
+    Args:
+        question: the picture that was asked with.
+        hits: best first.
+        metric: that of the index, for the bars; they show the cosine, whatever the score is.
+    """
     return _PAGE.format(
         name=html.escape(question.name),
         query=_thumbnail(str(question)),
@@ -78,7 +84,7 @@ def contact_sheet(question: Path, hits: Sequence[Hit]) -> str:
             _HIT.format(
                 picture=_thumbnail(hit.path),
                 score=hit.score,
-                bar=max(0.0, hit.score),
+                bar=max(0.0, _cosine(hit.score, metric)),
                 link=html.escape(Path(hit.path).as_uri()),
                 path=html.escape(hit.path),
                 name=html.escape("/".join(hit.path.split("/")[-2:])),
@@ -89,6 +95,11 @@ def contact_sheet(question: Path, hits: Sequence[Hit]) -> str:
             for hit in hits
         ),
     )
+
+
+def _cosine(score: float, metric: str) -> float:
+    # Of unit vectors: |a - b|² = 2 - 2 a·b
+    return 1 - score / 2 if metric == "L2" else score
 
 
 def _thumbnail(path: str) -> str:

@@ -13,6 +13,7 @@ from lookalike.cli import progress
 from lookalike.cli.options import (
     Collection,
     Database,
+    Metric,
     Quiet,
     Report,
     ReportFormat,
@@ -35,6 +36,14 @@ def index(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if anything was skipped.")
     ] = False,
+    metric: Annotated[
+        Metric | None,
+        typer.Option(
+            case_sensitive=False,
+            help="How a new index measures likeness; else cosine.",
+            show_default=False,
+        ),
+    ] = None,
     db: Database = None,
     collection: Collection = "images",
     verbose: Verbose = 0,
@@ -50,7 +59,7 @@ def index(
         terminal.on_interrupt = "Stopped before anything was changed."
         Scan(paths)  # A misspelt path must not leave an empty database behind.
         with (
-            Index.open(db, collection=collection) as opened,
+            Index.open(db, collection=collection, metric=metric and metric.value) as opened,
             progress.shown(paths, terminal) as show,
         ):
             startup_done()

@@ -43,6 +43,14 @@ Version = Annotated[
 ]
 
 
+class Metric(str, Enum):
+    """How likeness is measured."""
+
+    cosine = "cosine"
+    ip = "ip"
+    l2 = "l2"
+
+
 class Report(str, Enum):
     """How a summary is printed."""
 

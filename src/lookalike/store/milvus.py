@@ -87,7 +87,7 @@ class MilvusStore:
                     f"The collection {collection!r} in {database} was not made by lookalike. "
                     "Name another with --collection."
                 )
-            if (model.version, model.metric) != (schema.SCHEMA_VERSION, "COSINE"):
+            if model.version != schema.SCHEMA_VERSION or model.metric not in schema.METRICS:
                 raise IndexIncompatible(
                     f"The collection {collection!r} in {database} has version {model.version} and "
                     f"metric {model.metric}, which this version of lookalike does not know."
@@ -166,7 +166,7 @@ class MilvusStore:
             yield [(row["id"], row["path"]) for row in rows]
 
     def search(self, vector: Vector, *, limit: int) -> list[Hit]:
-        """The rows nearest to a unit `vector`, best first; cosine similarity as the score."""
+        """The rows nearest to a unit `vector`, best first, scored by the collection's metric."""
         with self._mapped_errors():
             found = self._client.search(
                 self.collection,

@@ -16,6 +16,7 @@ INTEGER_FIELDS = ("size_bytes", "mtime_ns", "width", "height", "taken_at")
 FACT_FIELDS = ("path", "content", *INTEGER_FIELDS, "format")
 
 SCHEMA_VERSION = "1"
+METRICS = ("COSINE", "IP", "L2")
 _PREFIX = "lookalike."
 
 
