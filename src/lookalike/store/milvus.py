@@ -2,9 +2,6 @@
 
 What is particular to Milvus Lite:
 
-- The database is a folder that one process has open at a time; the first client of a process
-  starts it and it must be let go explicitly, or the lock stays until the process ends.
-- pymilvus hides why a database could not be opened; only a log record holds the cause.
 - Rows wait in a table in memory until `flush`, and are searched slowly until then. A kill cannot
   lose them, for they are in the write-ahead log; a power cut can, for nothing is synced to disk.
 - An indexed collection reopens released and must be loaded.
@@ -18,21 +15,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
-from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError
-from milvus_lite.server_manager import server_manager_instance as lite_servers
-from pymilvus import DataType, MilvusClient
+from milvus_lite.exceptions import MilvusLiteError
+from pymilvus import DataType
 from pymilvus.exceptions import MilvusException
 
 from lookalike.errors import (
     IndexIncompatible,
-    IndexLocked,
     IndexNotFound,
     IndexNotWritable,
     StorageFull,
@@ -40,6 +31,7 @@ from lookalike.errors import (
 )
 from lookalike.records import Hit, ImageRecord, Stamp, Vector
 from lookalike.store import filters, schema
+from lookalike.store.lite import lite_collection, open_lite, release_lite
 from lookalike.store.schema import CollectionModel
 
 # Often enough that Lite's memory stays small; a flush of this many takes about 50 ms.
@@ -50,9 +42,6 @@ MAX_WINDOW = 16_384  # Milvus's limit on offset + limit
 # Both print errors, with tracebacks, that they also raise; here every one of these is mapped.
 for _name in ("pymilvus", "milvus_lite"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
-
-_opened: Counter[str] = Counter()
-_opening = threading.Lock()
 
 
 class MilvusStore:
@@ -72,7 +61,7 @@ class MilvusStore:
         self.database, self.collection = database, collection
         self._unflushed = 0
         with contextlib.ExitStack() as undo:
-            self._client = _open_lite(Path(database), create=create is not None, name=collection)
+            self._client = open_lite(Path(database), create=create is not None, name=collection)
             undo.callback(self.close)
             with self._mapped_errors():
                 if not self._client.has_collection(collection):
@@ -93,7 +82,7 @@ class MilvusStore:
                     f"metric {model.metric}, which this version of lookalike does not know."
                 )
             self.model = model
-            self._lite = _lite_collection(database, collection)
+            self._lite = lite_collection(database, collection)
             undo.pop_all()
 
     def _create(self, model: CollectionModel) -> None:
@@ -184,7 +173,7 @@ class MilvusStore:
     def close(self) -> None:
         """Let go of the database, so that another process can open it."""
         self._client.close()
-        _release_lite(self.database)
+        release_lite(self.database)
 
     @contextlib.contextmanager
     def _mapped_errors(self) -> Iterator[None]:
@@ -192,95 +181,6 @@ class MilvusStore:
             yield
         except (MilvusException, MilvusLiteError) as error:
             raise _mapped(self.database, str(getattr(error, "message", error))) from error
-
-
-def _open_lite(path: Path, *, create: bool, name: str) -> Any:
-    """A client of the database at `path`."""
-    if path.suffix != ".db":
-        raise IndexIncompatible(f"{path} must end in .db: it is a Milvus Lite database.")
-    try:
-        exists, is_file = path.exists(), path.is_file()
-    except OSError as error:
-        raise IndexNotWritable(str(path), error.strerror or str(error)) from error
-    if is_file:
-        raise IndexIncompatible(
-            f"{path} is a file, so it was made by Milvus Lite 2.x or is no database. "
-            "Move it away or name another with --db, and index the folders again."
-        )
-    if not exists and not create:
-        raise IndexNotFound(str(path), name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise IndexNotWritable(str(path), error.strerror or str(error)) from error
-    with _opening, _CauseOfFailure() as cause:
-        try:
-            client = MilvusClient(str(path))
-        except MilvusException as error:
-            raise _cannot_open(str(path), cause.error or error) from cause.error
-        _opened[str(path)] += 1
-    return client
-
-
-def _lite_collection(database: str, name: str) -> Any:
-    """Milvus Lite's own object of an open collection; None where this version hides it elsewhere.
-
-    The client sends ids as the text of an expression, and Milvus Lite parses that in Python: asking
-    the object takes two thirds of the time, which is what a run over unchanged files consists of.
-    """
-    entry = getattr(lite_servers, "_servers", {}).get(database)
-    return entry[1].get_collection(name) if entry else None
-
-
-def _release_lite(database: str) -> None:
-    """Stop the embedded database when its last user in this process has closed it."""
-    with _opening:
-        _opened[database] -= 1
-        if _opened[database] <= 0:
-            del _opened[database]
-            lite_servers.release_server(database)
-
-
-class _CauseOfFailure(logging.Handler):
-    """Keeps the exception that Milvus Lite logs, and keeps it off the terminal."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.error: BaseException | None = None
-        self._logger = logging.getLogger("milvus_lite.server_manager")
-        self._logger.setLevel(logging.ERROR)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info:
-            self.error = record.exc_info[1]
-
-    def __enter__(self) -> _CauseOfFailure:
-        self._propagated, self._logger.propagate = self._logger.propagate, False
-        self._logger.addHandler(self)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._logger.removeHandler(self)
-        self._logger.propagate = self._propagated
-
-
-def _cannot_open(database: str, error: BaseException) -> StoreError:
-    if isinstance(error, DataDirLockedError):
-        return IndexLocked(database)
-    if isinstance(error, MilvusLiteError):
-        return IndexIncompatible(
-            f"{database} cannot be read ({error}). Move it away and index the folders again."
-        )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return StorageFull(database)
-    if isinstance(error, OSError):
-        return IndexNotWritable(database, error.strerror or str(error))
-    return StoreError(f"{database} cannot be opened ({error}).")
 
 
 def _mapped(database: str, message: str) -> StoreError:
