@@ -3,11 +3,15 @@
 - The database is a folder that one process has open at a time; the first client of a process
   starts it and it must be let go explicitly, or the lock stays until the process ends.
 - pymilvus hides why a database could not be opened; only a log record holds the cause.
+- A flush writes rows into a file, says so in the manifest, and deletes their write-ahead log. A
+  kill before the last step leaves the rows in both, and Milvus Lite then finds each of them twice.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
 import logging
 import threading
 from collections import Counter
@@ -57,8 +61,24 @@ def open_lite(path: Path, *, create: bool, name: str) -> Any:
             client = MilvusClient(str(path))
         except MilvusException as error:
             raise _cannot_open(str(path), cause.error or error) from cause.error
+        if not _opened[str(path)]:
+            _finish_flushes(path)
         _opened[str(path)] += 1
     return client
+
+
+def _finish_flushes(database: Path) -> None:
+    """Delete the logs whose rows are in files; no other process can be writing them now.
+
+    Milvus Lite reads a collection's logs when it is first asked for it, so later than this.
+    """
+    for manifest in database.glob("collections/*/manifest.json"):
+        # Where it is damaged, Milvus Lite goes back to an older one, and may need the logs.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            oldest = int(json.loads(manifest.read_bytes())["active_wal_number"])
+            for log in manifest.parent.glob("wal/wal_*_*.arrow"):
+                if int(log.stem.rpartition("_")[2]) < oldest:
+                    log.unlink()
 
 
 def lite_collection(database: str, name: str) -> Any:
