@@ -3,6 +3,7 @@
 LookalikeError
 ├── InvalidSetting            an environment variable or option with an impossible value
 ├── SourceNotFound            a folder or file to index that is not there
+├── InvalidMetadata           fields of the user's own that cannot be stored, or a bad file of them
 ├── PictureError              one picture; indexing skips it, a search cannot go on
 │   ├── PictureUnreadable     its bytes could not be had
 │   └── PictureDamaged        its bytes are no picture, a broken one or one that is too large
@@ -40,6 +41,14 @@ class SourceNotFound(LookalikeError):
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
         super().__init__(f"{path} {reason}. Nothing was changed; check the spelling.")
+
+
+class InvalidMetadata(LookalikeError):
+    """Fields of the user's own cannot be stored; `path` is the picture, or the file of fields."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path}: {reason}.")
 
 
 class PictureError(LookalikeError):

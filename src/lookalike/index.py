@@ -23,10 +23,11 @@ from lookalike.errors import (
     ModelError,
     ModelMismatch,
 )
+from lookalike.ingest.metadata import lookup
 from lookalike.ingest.scan import Scan, absolute, storable
 from lookalike.ingest.sync import sync
 from lookalike.query.picture import Question, question_vector
-from lookalike.records import Hit, IndexInfo, IndexReport, Progress, row_id
+from lookalike.records import Hit, IndexInfo, IndexReport, Metadata, Progress, row_id
 from lookalike.settings import Settings, default_database
 from lookalike.store.schema import METRICS, CollectionModel
 
@@ -114,6 +115,7 @@ class Index:
     def add(
         self,
         *sources: str | os.PathLike[str],
+        metadata: Metadata | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
         """Make the index match these folders and files.
@@ -122,8 +124,19 @@ class Index:
         removed. What cannot be used is skipped, reported, and tried again next time. Every batch
         is committed as a whole; a run that was killed is completed by running it again.
 
+        Args:
+            sources: folders, and single files.
+            metadata: your own fields of the pictures, which `search` returns: a mapping from paths,
+                or a function that takes a path as stored and returns its fields or None. They
+                replace all fields that a picture had; one without any keeps those it had. Names
+                are of letters, digits and _; values as in JSON. A picture with other fields is
+                counted as updated, and not embedded for that.
+            on_progress: is called in this thread, now and then.
+
         Raises:
             SourceNotFound: one of the sources does not exist; nothing was changed.
+            InvalidMetadata: fields cannot be stored; nothing was changed, unless a function
+                returned them.
             StoreError: the database failed; everything committed before that is kept.
         """
         return sync(
@@ -131,6 +144,7 @@ class Index:
             store=self._store,
             embedder=self._embedder,
             settings=self._settings,
+            fields_of=None if metadata is None else lookup(metadata),
             on_progress=on_progress,
         )
 

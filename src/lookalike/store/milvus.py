@@ -5,6 +5,10 @@ What is particular to Milvus Lite:
 - Rows wait in a table in memory until `flush`, and are searched slowly until then. A kill cannot
   lose them, for they are in the write-ahead log; a power cut can, for nothing is synced to disk.
 - An indexed collection reopens released and must be loaded.
+- ``upsert`` keeps those dynamic fields of the old row that the new one lacks. ``insert`` replaces a
+  row of the same id as a whole, in one entry of the write-ahead log, so it is what writes here. (A
+  server's ``insert`` makes a second row; there ``upsert`` replaces.)
+- Writes of several threads are not kept apart.
 - ``query_iterator`` costs a whole scan for each page, so rows are paged by ranges of their ids.
 - Whatever matches a filter is built in memory with its vector, even for ``count(*)``, so nothing
   is asked for that could match more than a page.
@@ -15,8 +19,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from milvus_lite.exceptions import MilvusLiteError
 from pymilvus import DataType
@@ -29,7 +35,7 @@ from lookalike.errors import (
     StorageFull,
     StoreError,
 )
-from lookalike.records import Hit, ImageRecord, Stamp, Vector
+from lookalike.records import Fields, Hit, ImageRecord, Stamp, Vector
 from lookalike.store import filters, schema
 from lookalike.store.lite import lite_collection, open_lite, release_lite
 from lookalike.store.schema import CollectionModel
@@ -60,6 +66,7 @@ class MilvusStore:
         """
         self.database, self.collection = database, collection
         self._unflushed = 0
+        self._writing = threading.RLock()
         with contextlib.ExitStack() as undo:
             self._client = open_lite(Path(database), create=create is not None, name=collection)
             undo.callback(self.close)
@@ -102,38 +109,55 @@ class MilvusStore:
 
     def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]:
         """The stamps of those `ids` that have a row."""
-        fields = ["id", "size_bytes", "mtime_ns"]
+        rows = self._rows(ids, ["id", "size_bytes", "mtime_ns"])
+        return {row["id"]: Stamp(row["size_bytes"], row["mtime_ns"]) for row in rows}
+
+    def metadata(self, ids: Sequence[str]) -> dict[str, Fields]:
+        """The user's own fields of those `ids` that have a row."""
+        return {row["id"]: schema.to_metadata(row) for row in self._rows(ids, ["id", "$meta"])}
+
+    def records(self, ids: Sequence[str]) -> list[ImageRecord]:
+        """The whole rows of those `ids` that have one."""
+        return [schema.to_record(row) for row in self._rows(ids, ["*"])]
+
+    def _rows(self, ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
+        if not ids:
+            return []
         with self._mapped_errors():
+            rows: list[dict[str, Any]]
             if self._lite is not None:
                 rows = self._lite.get(list(ids), output_fields=fields)
             else:
                 rows = self._client.get(self.collection, list(ids), output_fields=fields)
-        return {row["id"]: Stamp(row["size_bytes"], row["mtime_ns"]) for row in rows}
+        return rows
 
     def upsert(self, records: Sequence[ImageRecord]) -> None:
-        """Write whole rows. When this returns, a kill of the process no longer loses them."""
+        """Write whole rows; nothing of a row with the same path remains.
+
+        When this returns, a kill of the process no longer loses them.
+        """
         if not records:
             return
-        with self._mapped_errors():
-            self._client.upsert(self.collection, [schema.to_row(record) for record in records])
-        self._unflushed += len(records)
-        if self._unflushed >= FLUSH_ROWS:
-            self.flush()
+        with self._writing, self._mapped_errors():
+            self._client.insert(self.collection, [schema.to_row(record) for record in records])
+            self._unflushed += len(records)
+            if self._unflushed >= FLUSH_ROWS:
+                self.flush()
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove the rows of `ids`; ids without a row are ignored."""
         if not ids:
             return
-        with self._mapped_errors():
+        with self._writing, self._mapped_errors():
             self._client.delete(self.collection, ids=list(ids))
-        self._unflushed += len(ids)
+            self._unflushed += len(ids)
 
     def flush(self) -> None:
         """Move what waits in memory into files."""
-        if self._unflushed:
-            with self._mapped_errors():
+        with self._writing, self._mapped_errors():
+            if self._unflushed:
                 self._client.flush(self.collection)
-            self._unflushed = 0
+                self._unflushed = 0
 
     def count(self) -> int:
         """The number of rows."""
