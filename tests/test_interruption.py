@@ -123,6 +123,20 @@ def test_rows_are_not_found_twice_after_a_kill_between_their_file_and_the_end_of
             assert index.add(birds, samples / "trees").unchanged == 18
 
 
+def test_half_of_a_search_index_is_built_again(samples: Path, tmp_path: Path) -> None:
+    database, crow = tmp_path / "photos.db", samples / "birds" / "crow.jpg"
+    with Index.open(database) as index:
+        index.add(samples / "birds")
+        expected = index.search(crow)
+    (part,) = database.glob("collections/images/partitions/*/indexes/*")
+    whole = part.read_bytes()
+    for size in (0, 60, len(whole) - 1):
+        part.write_bytes(whole[:size])
+        with Index.open(database) as index:
+            assert index.search(crow) == expected
+        assert part.read_bytes() == whole
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_within_two_seconds_and_keeps_and_says_what_was_committed(
     many: Path, tmp_path: Path, number: signal.Signals

@@ -5,12 +5,15 @@
 - pymilvus hides why a database could not be opened; only a log record holds the cause.
 - A flush writes rows into a file, says so in the manifest, and deletes their write-ahead log. A
   kill before the last step leaves the rows in both, and Milvus Lite then finds each of them twice.
+- Beside each file of rows it keeps a search index. A kill while it writes one leaves a part, with
+  which the collection cannot be loaded; without one it can, for it builds what is missing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import logging
 import threading
@@ -79,6 +82,16 @@ def _finish_flushes(database: Path) -> None:
             for log in manifest.parent.glob("wal/wal_*_*.arrow"):
                 if int(log.stem.rpartition("_")[2]) < oldest:
                     log.unlink()
+
+
+def load(client: Any, database: str, name: str) -> None:
+    """Load a collection, with its search indexes built again if they cannot be read."""
+    try:
+        client.load_collection(name)
+    except MilvusException:
+        for part in Path(database).glob(f"collections/{glob.escape(name)}/partitions/*/indexes/*"):
+            part.unlink()
+        client.load_collection(name)
 
 
 def lite_collection(database: str, name: str) -> Any:

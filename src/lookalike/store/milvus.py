@@ -37,7 +37,7 @@ from lookalike.errors import (
 )
 from lookalike.records import Fields, Hit, ImageRecord, Stamp, Vector
 from lookalike.store import filters, schema
-from lookalike.store.lite import lite_collection, open_lite, release_lite
+from lookalike.store.lite import lite_collection, load, open_lite, release_lite
 from lookalike.store.schema import CollectionModel
 
 # Often enough that Lite's memory stays small; a flush of this many takes about 50 ms.
@@ -75,7 +75,7 @@ class MilvusStore:
                     if create is None:
                         raise IndexNotFound(database, collection)
                     self._create(create)
-                self._client.load_collection(collection)
+                load(self._client, database, collection)
                 properties = self._client.describe_collection(collection)["properties"]
             model = CollectionModel.from_properties(properties)
             if model is None:
