@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lookalike.cli.show import readable_bytes
+from lookalike.cli.show import readable_bytes, readable_fields
 from lookalike.decode import decode, read_file
 from lookalike.errors import PictureError
 from lookalike.records import Hit
@@ -65,7 +65,7 @@ _HIT = """<li>{picture}<div class="text">
 <div class="score"><span>{score:.3f}</span><meter min="0" max="1" value="{bar:.3f}">\
 {score:.3f}</meter></div>
 <div class="path"><a href="{link}" title="{path}">{name}</a></div>
-<div class="facts">{width}×{height}, {size}</div></div></li>"""
+<div class="facts">{width}×{height}, {size}</div>{metadata}</div></li>"""
 
 
 def contact_sheet(question: Path, hits: Sequence[Hit], *, metric: str = "COSINE") -> str:
@@ -91,10 +91,16 @@ def contact_sheet(question: Path, hits: Sequence[Hit], *, metric: str = "COSINE"
                 width=hit.width,
                 height=hit.height,
                 size=readable_bytes(hit.size_bytes),
+                metadata=_metadata(hit),
             )
             for hit in hits
         ),
     )
+
+
+def _metadata(hit: Hit) -> str:
+    line = html.escape(readable_fields(hit.metadata))
+    return f'\n<div class="path facts">{line}</div>' if line else ""
 
 
 def _cosine(score: float, metric: str) -> float:

@@ -22,6 +22,7 @@ from lookalike.cli.options import (
 )
 from lookalike.cli.terminal import FAILED, Terminal, startup_done
 from lookalike.index import Index
+from lookalike.ingest.metadata_file import read_metadata
 from lookalike.ingest.scan import Scan
 from lookalike.records import IndexReport, Progress
 
@@ -44,6 +45,15 @@ def index(
             show_default=False,
         ),
     ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            readable=False,
+            help="Your own fields: .csv with a column path, or .jsonl of objects with path.",
+            show_default=False,
+        ),
+    ] = None,
     db: Database = None,
     collection: Collection = "images",
     verbose: Verbose = 0,
@@ -57,7 +67,9 @@ def index(
     """
     with Terminal(verbose, quiet=quiet) as terminal:
         terminal.on_interrupt = "Stopped before anything was changed."
-        Scan(paths)  # A misspelt path must not leave an empty database behind.
+        # What is misspelt must not leave an empty database behind.
+        folders = Scan(paths).folders
+        unused = read_metadata(metadata, folders=folders) if metadata else {}
         with (
             Index.open(db, collection=collection, metric=metric and metric.value) as opened,
             progress.shown(paths, terminal) as show,
@@ -71,8 +83,20 @@ def index(
                 )
                 show(now)
 
-            report = opened.add(*paths, on_progress=on_progress)
+            report = opened.add(
+                *paths,
+                metadata=(lambda path: unused.pop(path, None)) if metadata else None,
+                on_progress=on_progress,
+            )
             database = opened.info().database
+        if metadata and unused:
+            rows, those = (
+                ("1 row", "is of a file that was")
+                if len(unused) == 1
+                else (f"{len(unused)} rows", "are of files that were")
+            )
+            first = next(iter(unused))
+            terminal.say(f"{rows} of {metadata.name} {those} not indexed, e.g. {first}")
         _print(report, report_format, terminal, database=database)
         if strict and report.skipped:
             raise typer.Exit(FAILED)

@@ -12,7 +12,9 @@ from typing import Any
 import typer
 
 from lookalike.cli.terminal import visible
-from lookalike.records import Hit
+from lookalike.records import Fields, Hit
+
+VALUE_CHARACTERS = 40
 
 
 class HitFormat(str, Enum):
@@ -35,12 +37,13 @@ def as_json(query: dict[str, Any], model: str, hits: Sequence[Hit], seconds: flo
 
 
 def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
-    """Rank, score, path and size; whole lines without frames where nobody watches.
+    """Rank, score, path, size, and metadata if there is any; no frames where nobody watches.
 
     Args:
         hits: best first.
         below: a folder that is left out in front of the paths.
     """
+    with_metadata = any(hit.metadata for hit in hits)
     rows = [
         (
             str(rank),
@@ -48,6 +51,7 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
             visible(hit.path.removeprefix(below)),
             f"{hit.width}×{hit.height}",
             readable_bytes(hit.size_bytes),
+            *([visible(readable_fields(hit.metadata))] if with_metadata else []),
         )
         for rank, hit in enumerate(hits, 1)
     ]
@@ -65,9 +69,21 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
     table.add_column("path", overflow="fold")
     table.add_column("pixels", justify="right")
     table.add_column("size", justify="right")
+    if with_metadata:
+        table.add_column("metadata", overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console(markup=False, emoji=False).print(table)
+
+
+def readable_fields(metadata: Fields) -> str:
+    """The user's own fields in one line, each value cut off where it is long."""
+    return ", ".join(f"{name}={_readable(value)}" for name, value in metadata.items())
+
+
+def _readable(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= VALUE_CHARACTERS else f"{text[: VALUE_CHARACTERS - 1]}…"
 
 
 def readable_bytes(size: int) -> str:
