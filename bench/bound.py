@@ -39,7 +39,7 @@ def bound_core_seconds(
         pixels = [prepare(str(path)) for path in pictures]
         passes.append((time.thread_time() - started) / len(pictures))
 
-    size = settings.batch_size
+    size = settings.batch_size or embedder.batch_size
     numbers = np.arange(INFERENCE_BATCHES * size).reshape(-1, size) % len(pictures)
     batches = [np.stack([pixels[number] for number in row]) for row in numbers]
     with ThreadPoolExecutor(settings.workers) as pool:

@@ -95,6 +95,48 @@ def test_a_run_killed_at_any_moment_is_completed_by_running_it_again(
     assert any(0 < count < FLUSH_ROWS for count in survivors), survivors
 
 
+KILLED_IN_A_FLUSH = """
+import os, signal, sys
+from lookalike import Index
+from milvus_lite.storage.wal import WAL
+index = Index.open(sys.argv[1])
+WAL.close_and_delete = lambda log: os.kill(os.getpid(), signal.SIGKILL)
+index.add(sys.argv[2])
+"""
+
+
+def test_rows_are_not_found_twice_after_a_kill_between_their_file_and_the_end_of_their_log(
+    samples: Path, tmp_path: Path
+) -> None:
+    database, birds = tmp_path / "photos.db", samples / "birds"
+    logs = database / "collections" / "images" / "wal"
+    with Index.open(database) as index:
+        index.add(samples / "trees")
+    command = [sys.executable, "-c", KILLED_IN_A_FLUSH, str(database), str(birds)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert list(logs.iterdir())
+    for _ in range(2):
+        with Index.open(database) as index:
+            assert not list(logs.iterdir())
+            hits = index.search(birds / "crow.jpg", limit=100)
+            assert len({hit.path for hit in hits}) == len(hits) == len(index) == 18
+            assert index.add(birds, samples / "trees").unchanged == 18
+
+
+def test_half_of_a_search_index_is_built_again(samples: Path, tmp_path: Path) -> None:
+    database, crow = tmp_path / "photos.db", samples / "birds" / "crow.jpg"
+    with Index.open(database) as index:
+        index.add(samples / "birds")
+        expected = index.search(crow)
+    (part,) = database.glob("collections/images/partitions/*/indexes/*")
+    whole = part.read_bytes()
+    for size in (0, 60, len(whole) - 1):
+        part.write_bytes(whole[:size])
+        with Index.open(database) as index:
+            assert index.search(crow) == expected
+        assert part.read_bytes() == whole
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_within_two_seconds_and_keeps_and_says_what_was_committed(
     many: Path, tmp_path: Path, number: signal.Signals

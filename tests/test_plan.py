@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from lookalike.ingest.plan import Task, changes, is_gone
+from lookalike.ingest.plan import Task, changes, is_gone, with_metadata
 from lookalike.records import ImageFile, Stamp, row_id
 
 OLD, NEW = Stamp(10, 1_000), Stamp(10, 1_001)
@@ -36,6 +36,24 @@ def test_new_and_changed_files_are_done_in_the_order_they_were_found() -> None:
 
 def test_nothing_found_means_nothing_to_do() -> None:
     assert changes([], lambda ids: {}) == []
+
+
+def test_given_fields_replace_stored_ones_and_only_missing_ones_are_asked_for() -> None:
+    files = {name: ImageFile(f"/p/{name}.jpg", OLD) for name in ("new", "kept", "given", "bare")}
+    tasks = [Task(file, known=name != "new") for name, file in files.items()]
+    asked: list[str] = []
+
+    def stored(ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        asked.extend(ids)
+        return {row_id("/p/kept.jpg"): {"old": "1"}}
+
+    assert with_metadata(tasks, {"/p/given.jpg": {"new": "2"}}, stored) == [
+        Task(files["new"], known=False),
+        Task(files["kept"], known=True, metadata={"old": "1"}),
+        Task(files["given"], known=True, metadata={"new": "2"}),
+        Task(files["bare"], known=True),
+    ]
+    assert asked == [row_id("/p/kept.jpg"), row_id("/p/bare.jpg")]
 
 
 def test_ids_are_hex_of_128_bits_and_differ_between_paths() -> None:

@@ -4,6 +4,7 @@ LookalikeError
 ├── InvalidSetting            an environment variable or option with an impossible value
 ├── SourceNotFound            a folder or file to index that is not there
 ├── LabelsUnusable            labels that nothing can be measured with
+├── InvalidMetadata           fields of the user's own that cannot be stored, or a bad file of them
 ├── PictureError              one picture; indexing skips it, a search cannot go on
 │   ├── PictureUnreadable     its bytes could not be had
 │   └── PictureDamaged        its bytes are no picture, a broken one or one that is too large
@@ -17,6 +18,7 @@ LookalikeError
     ├── IndexNotFound         there is none, or it has no such collection
     ├── IndexLocked           another process has it open
     ├── IndexIncompatible     a file of another kind or version
+    ├── MetricMismatch        the index was made with another metric
     ├── IndexNotWritable      its folder cannot be written
     └── StorageFull           the disk is full
 """
@@ -46,6 +48,14 @@ class SourceNotFound(LookalikeError):
 
 class LabelsUnusable(LookalikeError):
     """The labels of the pictures cannot be read, or nothing can be measured with them."""
+
+
+class InvalidMetadata(LookalikeError):
+    """Fields of the user's own cannot be stored; `path` is the picture, or the file of fields."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path}: {reason}.")
 
 
 class PictureError(LookalikeError):
@@ -147,6 +157,18 @@ class IndexLocked(StoreError):
 
 class IndexIncompatible(StoreError):
     """The database is of another kind or version."""
+
+
+class MetricMismatch(StoreError):
+    """The index measures likeness in another way; that is settled when it is made."""
+
+    def __init__(self, *, database: str, indexed: str, requested: str) -> None:
+        self.database, self.indexed, self.requested = database, indexed, requested
+        super().__init__(
+            f"{database} was made with the metric {indexed}, but {requested} is asked for. Leave "
+            "the metric out to use the index as it is, or index the folders into another database "
+            "(--db)."
+        )
 
 
 class IndexNotWritable(StoreError):

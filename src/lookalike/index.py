@@ -6,29 +6,33 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from lookalike.embed.catalog import DEFAULT_MODEL, load_embedder
-from lookalike.embed.embedder import Embedder
+from lookalike.embed.catalog import load_embedder, load_remembered
+from lookalike.embed.embedder import Embedder, ModelEmbedder
+from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.errors import (
     IndexIncompatible,
     InvalidSetting,
     LookalikeError,
-    ModelError,
+    MetricMismatch,
     ModelMismatch,
+    ModelUnusable,
 )
+from lookalike.ingest.metadata import lookup
 from lookalike.ingest.scan import Scan, absolute, storable
 from lookalike.ingest.sync import sync
 from lookalike.insight.evaluation import Evaluation, evaluate
 from lookalike.query.picture import Question, question_vector
-from lookalike.records import Hit, IndexInfo, IndexReport, Progress, row_id
+from lookalike.records import Hit, ImageFile, IndexInfo, IndexReport, Metadata, Progress, row_id
 from lookalike.settings import Settings, default_database
-from lookalike.store.schema import CollectionModel
+from lookalike.store.remembered import peek
+from lookalike.store.schema import METRICS, CollectionModel
 
 if TYPE_CHECKING:
     from lookalike.store.milvus import MilvusStore
@@ -46,15 +50,19 @@ class Index:
         self, store: MilvusStore, *, embedder: Embedder | None, settings: Settings
     ) -> None:
         self._store, self._settings = store, settings
-        self._given_embedder = embedder
+        self._known_embedder = embedder
+        self._choosing = threading.Lock()
 
     @classmethod
     def open(
         cls,
         database: str | os.PathLike[str] | None = None,
         *,
-        model: str | Embedder | None = DEFAULT_MODEL,
+        model: str | Embedder | None = None,
+        weights: str | os.PathLike[str] | None = None,
+        calibration: Iterable[str | os.PathLike[str]] | None = None,
         collection: str = "images",
+        metric: str | None = None,
         create: bool = True,
         preload: bool = False,
         settings: Settings | None = None,
@@ -64,29 +72,44 @@ class Index:
         Args:
             database: path of a Milvus Lite database, ending in ``.db``; by default
                 ``lookalike/images.db`` in the platform's folder for user data.
-            model: a model's name or an embedder; by default the packaged one. With None, an index
-                of any model is opened, but not for `add` and `search`.
+            model: a model's name or an embedder; by default the one that the index was made with,
+                and the packaged one for a new index.
+            weights: a checkpoint of the named model, instead of timm's own.
+            calibration: folders and pictures that a model of the precision ``int8`` is calibrated
+                on, for a new index.
             collection: name of the collection within the database.
+            metric: COSINE, IP or L2, settled when the index is made; by default COSINE for a new
+                one, and whatever an existing one has.
             create: make the index where there is none.
             preload: load the model in the background at once, not when it is first needed.
             settings: by default from the environment variables.
 
         Raises:
             ModelError: the model is unknown, or not the one that the index was made with.
-            StoreError: the database cannot be opened.
+            InvalidSetting: there is no such metric.
+            StoreError: the database cannot be opened, or has another metric.
         """
+        metric = _known_metric(metric)
         settings = settings or Settings.from_environment()
         path = _database_path(database)
-        embedder = load_embedder(model, settings=settings) if isinstance(model, str) else model
-        if preload and embedder:
-            threading.Thread(target=_preload, args=[embedder], name="lookalike-preload").start()
+        remembered = peek(path, collection)
+        embedder = _asked_for(model, weights, calibration, remembered, settings)
+        if preload:
+            if embedder is None and remembered:
+                embedder = _own(remembered, settings)
+            likely = embedder or load_embedder(settings=settings)
+            threading.Thread(target=_preload, args=[likely], name="lookalike-preload").start()
         # Imported here: pymilvus takes 0.5 s, and the model is compiled in that time.
         from lookalike.store.milvus import MilvusStore  # noqa: PLC0415
 
         described = None
-        if create and embedder:
+        if create:
+            first = embedder or load_embedder(settings=settings)
             described = CollectionModel(
-                model=embedder.name, fingerprint=embedder.fingerprint, dim=embedder.dim
+                model=first.name,
+                fingerprint=first.fingerprint,
+                dim=first.dim,
+                metric=metric or METRICS[0],
             )
         store = MilvusStore(path, collection, create=described)
         with contextlib.ExitStack() as undo:
@@ -98,12 +121,15 @@ class Index:
                     indexed=(made_with.model, made_with.fingerprint),
                     requested=(embedder.name, embedder.fingerprint),
                 )
+            if metric and made_with.metric != metric:
+                raise MetricMismatch(database=path, indexed=made_with.metric, requested=metric)
             undo.pop_all()
         return cls(store, embedder=embedder, settings=settings)
 
     def add(
         self,
         *sources: str | os.PathLike[str],
+        metadata: Metadata | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
         """Make the index match these folders and files.
@@ -112,8 +138,19 @@ class Index:
         removed. What cannot be used is skipped, reported, and tried again next time. Every batch
         is committed as a whole; a run that was killed is completed by running it again.
 
+        Args:
+            sources: folders, and single files.
+            metadata: your own fields of the pictures, which `search` returns: a mapping from paths,
+                or a function that takes a path as stored and returns its fields or None. They
+                replace all fields that a picture had; one without any keeps those it had. Names
+                are of letters, digits and _; values as in JSON. A picture with other fields is
+                counted as updated, and not embedded for that.
+            on_progress: is called in this thread, now and then.
+
         Raises:
             SourceNotFound: one of the sources does not exist; nothing was changed.
+            InvalidMetadata: fields cannot be stored; nothing was changed, unless a function
+                returned them.
             StoreError: the database failed; everything committed before that is kept.
         """
         return sync(
@@ -121,6 +158,7 @@ class Index:
             store=self._store,
             embedder=self._embedder,
             settings=self._settings,
+            fields_of=None if metadata is None else lookup(metadata),
             on_progress=on_progress,
         )
 
@@ -164,9 +202,10 @@ class Index:
 
     @property
     def _embedder(self) -> Embedder:
-        if self._given_embedder is None:
-            raise ModelError("This index was opened without a model; open it with one.")
-        return self._given_embedder
+        with self._choosing:
+            if self._known_embedder is None:
+                self._known_embedder = _own(self._store.model, self._settings)
+            return self._known_embedder
 
     def __len__(self) -> int:
         """The number of pictures in the index."""
@@ -215,6 +254,51 @@ def _database_path(database: str | os.PathLike[str] | None) -> str:
             "database, a path that ends in .db."
         )
     return absolute(database)
+
+
+def _known_metric(metric: str | None) -> str | None:
+    if metric is not None and metric.upper() not in METRICS:
+        raise InvalidSetting("metric", metric, "COSINE, IP or L2")
+    return metric and metric.upper()
+
+
+def _asked_for(
+    model: str | Embedder | None,
+    weights: str | os.PathLike[str] | None,
+    calibration: Iterable[str | os.PathLike[str]] | None,
+    remembered: CollectionModel | None,
+    settings: Settings,
+) -> Embedder | None:
+    """The embedder that was named; None is the index's own."""
+    if weights is not None and not isinstance(model, str):
+        raise InvalidSetting("weights", str(weights), "given together with the name of its model")
+    if not isinstance(model, str | None):
+        return model
+    if settings.precision == "int8":
+        # Calibrating again would make another model.
+        if remembered and model in (None, remembered.model):
+            return _own(remembered, settings)
+        files = None if calibration is None else [item.path for item in _images(calibration)]
+        name = model or DEFAULT_MODEL
+        return load_embedder(name, weights=weights, calibration=files, settings=settings)
+    return None if model is None else load_embedder(model, weights=weights, settings=settings)
+
+
+def _images(sources: Iterable[str | os.PathLike[str]]) -> Iterator[ImageFile]:
+    return (item for item in Scan(list(sources)) if isinstance(item, ImageFile))
+
+
+def _own(made_with: CollectionModel, settings: Settings) -> ModelEmbedder:
+    """The embedder of an index's own model."""
+    embedder = load_remembered(made_with.model, made_with.fingerprint, settings=settings)
+    if embedder.fingerprint != made_with.fingerprint:
+        raise ModelUnusable(
+            f"The index was made with {made_with.model} ({made_with.fingerprint[:8]}), which is "
+            f"not on this machine; the {made_with.model} to be had here is another "
+            f"({embedder.fingerprint[:8]}). Name its file: --model {made_with.model} "
+            "--weights FILE."
+        )
+    return embedder
 
 
 def _preload(embedder: Embedder) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,12 @@ Vector = npt.NDArray[np.float32]
 
 Pixels = npt.NDArray[np.uint8]
 """Pictures as a model takes them: shape ``(height, width, 3)`` or ``(n, height, width, 3)``."""
+
+Fields = Mapping[str, Any]
+"""The user's own fields of one picture: names, and values as JSON has them."""
+
+Metadata = Mapping[str, Fields] | Mapping[Path, Fields] | Callable[[str], Fields | None]
+"""Paths -> fields, or a function from a path as stored to its fields, None where it has none."""
 
 
 def row_id(path: str) -> str:
@@ -43,7 +50,8 @@ class ImageRecord:
     """One row of the index: a picture, its facts and its embedding.
 
     `width` and `height` are pixels after orientation, `content` is the BLAKE2b-128 of the file's
-    bytes in hex, `taken_at` is seconds since the epoch, 0 where unknown.
+    bytes in hex, `taken_at` is seconds since the epoch, 0 where unknown; `metadata` holds the
+    user's own fields.
     """
 
     path: str
@@ -54,14 +62,16 @@ class ImageRecord:
     taken_at: int
     format: str
     vector: Vector
+    metadata: Fields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A picture found by a search.
 
-    `score` is the cosine similarity in [-1, 1], larger is closer; `taken_at` is seconds since the
-    epoch or None; `metadata` holds the user's own fields.
+    `score` is in the index's metric: COSINE and IP are similarities in [-1, 1], larger is closer;
+    L2 is the squared Euclidean distance in [0, 4], smaller is closer. `taken_at` is seconds since
+    the epoch or None; `metadata` holds the user's own fields.
     """
 
     path: str
@@ -72,7 +82,7 @@ class Hit:
     size_bytes: int
     taken_at: int | None
     format: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Fields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,7 @@ class IndexReport:
 
     @property
     def images_per_second(self) -> float:
-        """Pictures embedded and stored, over the time of the whole run."""
+        """Pictures added and updated, over the time of the whole run."""
         return (self.added + self.updated) / self.seconds if self.seconds else 0.0
 
 

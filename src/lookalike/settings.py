@@ -13,7 +13,6 @@ import platformdirs
 
 from lookalike.errors import InvalidSetting
 
-
 PRECISIONS = ("auto", "bf16", "fp32", "int8")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lookalike.cli.page import page, thumbnail
-from lookalike.cli.show import readable_bytes
+from lookalike.cli.show import readable_bytes, readable_fields
 from lookalike.records import Hit
 
 _STYLE = """\
@@ -36,11 +36,17 @@ _HIT = """<li>{picture}<div class="text">
 <div class="score"><span>{score:.3f}</span><meter min="0" max="1" value="{bar:.3f}">\
 {score:.3f}</meter></div>
 <div class="path"><a href="{link}" title="{path}">{name}</a></div>
-<div class="facts">{width}×{height}, {size}</div></div></li>"""
+<div class="facts">{width}×{height}, {size}</div>{metadata}</div></li>"""
 
 
-def contact_sheet(question: Path, hits: Sequence[Hit]) -> str:
-    """The page as text; thumbnails are inside it, links lead to the files."""
+def contact_sheet(question: Path, hits: Sequence[Hit], *, metric: str = "COSINE") -> str:
+    """The page as text; thumbnails are inside it, links lead to the files.
+
+    Args:
+        question: the picture that was asked with.
+        hits: best first.
+        metric: that of the index, for the bars; they show the cosine, whatever the score is.
+    """
     body = _BODY.format(
         name=html.escape(question.name),
         query=thumbnail(str(question)),
@@ -49,15 +55,26 @@ def contact_sheet(question: Path, hits: Sequence[Hit]) -> str:
             _HIT.format(
                 picture=thumbnail(hit.path),
                 score=hit.score,
-                bar=max(0.0, hit.score),
+                bar=max(0.0, _cosine(hit.score, metric)),
                 link=html.escape(Path(hit.path).as_uri()),
                 path=html.escape(hit.path),
                 name=html.escape("/".join(hit.path.split("/")[-2:])),
                 width=hit.width,
                 height=hit.height,
                 size=readable_bytes(hit.size_bytes),
+                metadata=_metadata(hit),
             )
             for hit in hits
         ),
     )
     return page(question.name, style=_STYLE, body=body)
+
+
+def _metadata(hit: Hit) -> str:
+    line = html.escape(readable_fields(hit.metadata))
+    return f'\n<div class="path facts">{line}</div>' if line else ""
+
+
+def _cosine(score: float, metric: str) -> float:
+    # Of unit vectors: |a - b|² = 2 - 2 a·b
+    return 1 - score / 2 if metric == "L2" else score

@@ -15,8 +15,9 @@ from lookalike.cli.evaluation_report import evaluation_report
 from lookalike.cli.figures import Measured
 from lookalike.cli.options import Quiet, Verbose, Version
 from lookalike.cli.terminal import Terminal, startup_done
-from lookalike.embed.catalog import DEFAULT_MODEL, load_embedder
+from lookalike.embed.catalog import load_embedder
 from lookalike.embed.embedder import Embedder
+from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.errors import InvalidSetting, LabelsUnusable
 from lookalike.index import Index
 from lookalike.ingest.scan import Scan, absolute

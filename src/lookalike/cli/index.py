@@ -13,14 +13,21 @@ from lookalike.cli import progress
 from lookalike.cli.options import (
     Collection,
     Database,
+    Device,
+    Metric,
+    Model,
+    Precision,
     Quiet,
     Report,
     ReportFormat,
     Verbose,
     Version,
+    Weights,
+    settings_with,
 )
 from lookalike.cli.terminal import FAILED, Terminal, startup_done
 from lookalike.index import Index
+from lookalike.ingest.metadata_file import read_metadata
 from lookalike.ingest.scan import Scan
 from lookalike.records import IndexReport, Progress
 
@@ -33,6 +40,27 @@ def index(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if anything was skipped.")
     ] = False,
+    metric: Annotated[
+        Metric | None,
+        typer.Option(
+            case_sensitive=False,
+            help="How a new index measures likeness; else cosine.",
+            show_default=False,
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            readable=False,
+            help="Your own fields: .csv with a column path, or .jsonl of objects with path.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Model = None,
+    weights: Weights = None,
+    device: Device = None,
+    precision: Precision = None,
     db: Database = None,
     collection: Collection = "images",
     verbose: Verbose = 0,
@@ -46,9 +74,19 @@ def index(
     """
     with Terminal(verbose, quiet=quiet) as terminal:
         terminal.on_interrupt = "Stopped before anything was changed."
-        Scan(paths)  # A misspelt path must not leave an empty database behind.
+        # What is misspelt must not leave an empty database behind.
+        folders = Scan(paths).folders
+        unused = read_metadata(metadata, folders=folders) if metadata else {}
         with (
-            Index.open(db, collection=collection) as opened,
+            Index.open(
+                db,
+                model=model,
+                weights=weights,
+                calibration=paths,
+                collection=collection,
+                metric=metric and metric.value,
+                settings=settings_with(device=device, precision=precision),
+            ) as opened,
             progress.shown(paths, terminal) as show,
         ):
             startup_done()
@@ -60,8 +98,20 @@ def index(
                 )
                 show(now)
 
-            report = opened.add(*paths, on_progress=on_progress)
+            report = opened.add(
+                *paths,
+                metadata=(lambda path: unused.pop(path, None)) if metadata else None,
+                on_progress=on_progress,
+            )
             database = opened.info().database
+        if metadata and unused:
+            rows, those = (
+                ("1 row", "is of a file that was")
+                if len(unused) == 1
+                else (f"{len(unused)} rows", "are of files that were")
+            )
+            first = next(iter(unused))
+            terminal.say(f"{rows} of {metadata.name} {those} not indexed, e.g. {first}")
         _print(report, report_format, terminal, database=database)
         if strict and report.skipped:
             raise typer.Exit(FAILED)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import lookalike
+from lookalike.settings import Settings
 
 
 def _print_version(wanted: bool) -> None:
@@ -43,6 +46,14 @@ Version = Annotated[
 ]
 
 
+class Metric(str, Enum):
+    """How likeness is measured."""
+
+    cosine = "cosine"
+    ip = "ip"
+    l2 = "l2"
+
+
 class Report(str, Enum):
     """How a summary is printed."""
 
@@ -51,3 +62,44 @@ class Report(str, Enum):
 
 
 ReportFormat = Annotated[Report, typer.Option("--format", help="How to print the summary.")]
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A model, see: lookalike models. Else that of the index; for a new one the packaged.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A checkpoint of that model, .safetensors or .pth, instead of its pretrained weights.",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What runs the model: auto, cpu, cuda, cuda:1, mps.",
+        show_default=False,
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Its arithmetic: auto, fp32, bf16, int8 (calibrated on your pictures).",
+        show_default=False,
+    ),
+]
+
+
+def settings_with(*, device: str | None = None, precision: str | None = None) -> Settings:
+    """The settings of the environment, with what was said on the command line."""
+    settings = Settings.from_environment()
+    return dataclasses.replace(
+        settings, device=device or settings.device, precision=precision or settings.precision
+    )

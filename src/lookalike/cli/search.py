@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,18 @@ from typing import Annotated
 import typer
 
 from lookalike.cli import show
-from lookalike.cli.options import Collection, Database, Quiet, Verbose, Version
+from lookalike.cli.options import (
+    Collection,
+    Database,
+    Device,
+    Model,
+    Precision,
+    Quiet,
+    Verbose,
+    Version,
+    Weights,
+    settings_with,
+)
 from lookalike.cli.terminal import Terminal
 from lookalike.index import MAX_LIMIT, Index
 
@@ -24,6 +36,10 @@ def search(
     hit_format: Annotated[
         show.HitFormat, typer.Option("--format", help="How to print the hits.")
     ] = show.HitFormat.table,
+    model: Model = None,
+    weights: Weights = None,
+    device: Device = None,
+    precision: Precision = None,
     db: Database = None,
     collection: Collection = "images",
     verbose: Verbose = 0,
@@ -31,20 +47,36 @@ def search(
     version: Version = False,
 ) -> None:
     """Find the pictures that look most like this one, best first."""
-    with (
-        Terminal(verbose, quiet=quiet) as terminal,
-        Index.open(db, collection=collection, create=False, preload=True) as opened,
-    ):
-        started = time.perf_counter()
-        hits = opened.search(query, limit=limit)
-        seconds = time.perf_counter() - started
-        if hit_format is show.HitFormat.json:
-            asked = {"path": str(query), "limit": limit}
-            typer.echo(show.as_json(asked, opened.info().model, hits, seconds))
-        elif hit_format is show.HitFormat.paths:
-            for hit in hits:
-                typer.echo(hit.path)
-        elif hits:
-            show.print_table(hits)
-        else:
-            terminal.say("The index is empty; add pictures with: lookalike index FOLDER")
+    with Terminal(verbose, quiet=quiet) as terminal:
+        settings = settings_with(device=device, precision=precision)
+        if settings.device == "auto":
+            # One picture is embedded before PyTorch would have been imported.
+            settings = dataclasses.replace(settings, device="cpu")
+        with Index.open(
+            db,
+            model=model,
+            weights=weights,
+            collection=collection,
+            create=False,
+            preload=True,
+            settings=settings,
+        ) as opened:
+            _search(opened, query, limit, hit_format, terminal)
+
+
+def _search(
+    opened: Index, query: Path, limit: int, hit_format: show.HitFormat, terminal: Terminal
+) -> None:
+    started = time.perf_counter()
+    hits = opened.search(query, limit=limit)
+    seconds = time.perf_counter() - started
+    if hit_format is show.HitFormat.json:
+        asked = {"path": str(query), "limit": limit}
+        typer.echo(show.as_json(asked, opened.info().model, hits, seconds))
+    elif hit_format is show.HitFormat.paths:
+        for hit in hits:
+            typer.echo(hit.path)
+    elif hits:
+        show.print_table(hits)
+    else:
+        terminal.say("The index is empty; add pictures with: lookalike index FOLDER")

@@ -12,7 +12,9 @@ from typing import Any, Literal
 import typer
 
 from lookalike.cli.terminal import visible
-from lookalike.records import Hit
+from lookalike.records import Fields, Hit
+
+VALUE_CHARACTERS = 40
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,12 +46,13 @@ def as_json(query: dict[str, Any], model: str, hits: Sequence[Hit], seconds: flo
 
 
 def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
-    """Rank, score, path and size; whole lines without frames where nobody watches.
+    """Rank, score, path, size, and metadata if there is any; no frames where nobody watches.
 
     Args:
         hits: best first.
         below: a folder that is left out in front of the paths.
     """
+    with_metadata = any(hit.metadata for hit in hits)
     rows = [
         (
             str(rank),
@@ -57,6 +60,7 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
             visible(hit.path.removeprefix(below)),
             f"{hit.width}×{hit.height}",
             readable_bytes(hit.size_bytes),
+            *([visible(readable_fields(hit.metadata))] if with_metadata else []),
         )
         for rank, hit in enumerate(hits, 1)
     ]
@@ -66,6 +70,7 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
         Column("path"),
         Column("pixels", justify="right"),
         Column("size", justify="right"),
+        *([Column("metadata")] if with_metadata else []),
     ]
     if sys.stdout.isatty():
         print_columns(columns, rows)
@@ -97,6 +102,16 @@ def print_columns(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> N
     for row in rows:
         table.add_row(*row)
     Console(markup=False, emoji=False).print(table)
+
+
+def readable_fields(metadata: Fields) -> str:
+    """The user's own fields in one line, each value cut off where it is long."""
+    return ", ".join(f"{name}={_readable(value)}" for name, value in metadata.items())
+
+
+def _readable(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= VALUE_CHARACTERS else f"{text[: VALUE_CHARACTERS - 1]}…"
 
 
 def readable_bytes(size: int) -> str:

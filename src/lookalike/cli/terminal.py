@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import logging
 import sys
 from collections.abc import Sequence
 from types import TracebackType
@@ -29,6 +30,17 @@ def startup_done() -> None:
     """Collect garbage from now on, but never look at what start-up has made."""
     gc.freeze()
     gc.enable()
+
+
+class _Said(logging.Handler):
+    """Says what the library has to say to whoever runs it."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__(logging.INFO)
+        self._terminal = terminal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._terminal.say(record.getMessage())
 
 
 class Terminal:
@@ -64,6 +76,10 @@ class Terminal:
             self.say(f"… and {len(new) - shown} more; -v names them all")
 
     def __enter__(self) -> Terminal:
+        messages = logging.getLogger("lookalike")
+        messages.setLevel(logging.INFO)
+        messages.propagate = False
+        messages.addHandler(_Said(self))
         return self
 
     def __exit__(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import random
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -45,7 +47,7 @@ class Source:
         return preset.timm_model if preset else self.name
 
     @classmethod
-    def of(cls, name: str, weights: str | Path | None) -> Source:
+    def of(cls, name: str, weights: str | os.PathLike[str] | None) -> Source:
         """Raises `ModelUnusable` where the file of weights cannot be read."""
         if weights is None:
             return cls(name)
@@ -60,8 +62,8 @@ class Source:
 def load_embedder(
     model: str = DEFAULT_MODEL,
     *,
-    weights: str | Path | None = None,
-    calibration: Sequence[str | Path] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    calibration: Sequence[str | os.PathLike[str]] | None = None,
     settings: Settings | None = None,
 ) -> ModelEmbedder:
     """The embedder of a model, by name.
@@ -118,9 +120,18 @@ def load_remembered(name: str, fingerprint: str, *, settings: Settings) -> Model
     return embedder
 
 
-def _embedder(
-    folder: Path, name: str, source: Source | None, settings: Settings
-) -> ModelEmbedder:
+def pretrained_names(text: str) -> list[str]:
+    """Timm's names of models with weights that contain a text, or match it where it has * or ?.
+
+    Raises:
+        ExtraMissing: timm is not installed.
+    """
+    return _timm_room("timm_models", "Searching timm's names").pretrained_names(  # type: ignore[no-any-return]
+        text
+    )
+
+
+def _embedder(folder: Path, name: str, source: Source | None, settings: Settings) -> ModelEmbedder:
     """The embedder of an exported model; `source` is what it can be made from again, if known."""
     description = exports.described(folder, name=name)
     device = _device(settings.device, description, source)
@@ -163,12 +174,12 @@ def _device(wanted: str, description: ModelDescription, source: Source | None) -
         return "cpu"
     # PyTorch is asked only where there may be a GPU: its import takes seconds.
     if Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi"):
-        return _timm_room("torch_engine").best_device()  # type: ignore[no-any-return]
+        return _timm_room("torch_engine", "A GPU").best_device()  # type: ignore[no-any-return]
     return "mps" if (sys.platform, platform.machine()) == ("darwin", "arm64") else "cpu"
 
 
 def _exported(source: Source) -> Path:
-    return _timm_room("openvino_export", source.name).exported(  # type: ignore[no-any-return]
+    return _timm_room("openvino_export", f"The model {source.name}").exported(  # type: ignore[no-any-return]
         source.name, source.timm_name, source.weights, source.weights_sum
     )
 
@@ -176,26 +187,25 @@ def _exported(source: Source) -> Path:
 def _torch_engine(
     source: Source, description: ModelDescription, device: str, settings: Settings
 ) -> Engine:
-    room = _timm_room("torch_engine", source.name)
+    room = _timm_room("torch_engine", f"The model {source.name}")
     return room.start(  # type: ignore[no-any-return]
         description, source.timm_name, source.weights, device, settings.precision
     )
 
 
-def _timm_room(module: str, model: str = "PyTorch") -> ModuleType:
+def _timm_room(module: str, what: str) -> ModuleType:
     """A module that needs the extra; never loaded for a model that has been exported."""
     try:
-        if module == "openvino_export":
-            from lookalike.embed import openvino_export as room  # noqa: PLC0415
-        else:
-            from lookalike.embed import torch_engine as room  # type: ignore  # noqa: PLC0415
+        return import_module(f"lookalike.embed.{module}")
     except ImportError as error:
-        raise ExtraMissing(f"The model {model}", extra="timm") from error
-    return room
+        raise ExtraMissing(what, extra="timm") from error
 
 
 def _calibrated(
-    folder: Path, embedder: ModelEmbedder, files: Sequence[str | Path], settings: Settings
+    folder: Path,
+    embedder: ModelEmbedder,
+    files: Sequence[str | os.PathLike[str]],
+    settings: Settings,
 ) -> ModelEmbedder:
     try:
         from lookalike.embed import int8  # noqa: PLC0415
@@ -218,9 +228,9 @@ def _calibrated(
 
 
 def _sample(
-    files: Sequence[str | Path], embedder: ModelEmbedder, settings: Settings
+    files: Sequence[str | os.PathLike[str]], embedder: ModelEmbedder, settings: Settings
 ) -> Pixels:
-    """(n, height, width, 3): pictures drawn from `files`; those that cannot be used are left out."""
+    """(n, height, width, 3): pictures drawn from those of `files` that can be used."""
     drawn = sorted(map(str, files))
     random.Random(0).shuffle(drawn)  # noqa: S311
     pictures: list[Pixels] = []

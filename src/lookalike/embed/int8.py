@@ -67,7 +67,7 @@ def calibrate(
 
 def _fingerprint(description: ModelDescription, sample: Pixels) -> str:
     digest = hashlib.sha256(f"int8 {description.fingerprint} ".encode())
-    digest.update(np.ascontiguousarray(sample))
+    digest.update(np.ascontiguousarray(sample).data)
     return digest.hexdigest()[:32]
 
 

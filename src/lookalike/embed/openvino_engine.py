@@ -1,4 +1,4 @@
-"""Runs an exported model on the CPU. The only module that imports OpenVINO."""
+"""Runs an exported model on the CPU. OpenVINO is imported here; others take `ov` from here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from lookalike.records import Pixels
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino as ov  # noqa: E402
+
+__all__ = ["OpenVINOEngine", "ov"]
 
 # The first conversion between an array and a tensor fills a table in OpenVINO's binding; two
 # threads that do it at once wait for each other for ever. An import is never done twice at once.

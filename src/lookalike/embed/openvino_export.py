@@ -45,7 +45,7 @@ def convert(model: TimmModel) -> ov.Model:
         compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         parts = [pictures[:1].numpy(), pictures[1:].numpy()]
         vectors = np.concatenate([compiled([part])[0].copy() for part in parts])
-    except Exception as error:  # noqa: BLE001  converters raise whatever a model makes them raise
+    except Exception as error:
         raise NotConvertible(str(error).strip().splitlines()[0]) from error
     cosine = float((vectors * expected).sum(axis=1).min())
     if not cosine >= LEAST_COSINE:

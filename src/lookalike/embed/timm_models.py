@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import fnmatch
 import hashlib
 import json
 import logging
@@ -20,15 +22,15 @@ from typing import Any
 # The hub's library reports its use along with its downloads unless this is set before its import.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-import timm  # noqa: E402
-import timm.data  # noqa: E402
-import timm.models  # noqa: E402
-import torch  # noqa: E402
-from huggingface_hub import constants as hub  # noqa: E402
-from safetensors import SafetensorError  # noqa: E402
+import timm
+import timm.data
+import timm.models
+import torch
+from huggingface_hub import constants as hub
+from safetensors import SafetensorError
 
-from lookalike.embed.description import CROP_MODES, ModelDescription  # noqa: E402
-from lookalike.errors import ModelUnusable, UnknownModel  # noqa: E402
+from lookalike.embed.description import CROP_MODES, ModelDescription
+from lookalike.errors import ModelUnusable, UnknownModel
 
 HUB_PREFIX = "hf-hub:"
 BAD_CHECKPOINT = (
@@ -56,7 +58,7 @@ class UnitFeatures(torch.nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:  # noqa: D102
         return torch.nn.functional.normalize(self.module(pictures), dim=1)
 
 
@@ -168,18 +170,15 @@ def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     )
 
 
-def _load(
-    module: torch.nn.Module, name: str, state: dict[str, torch.Tensor], path: Path
-) -> None:
+def _load(module: torch.nn.Module, name: str, state: dict[str, torch.Tensor], path: Path) -> None:
     """Load all of the weights; only those of a classifier are left out."""
     wanted = module.state_dict()
     if not wanted.keys() <= state.keys():
         # Checkpoints of a model's authors name the same tensors differently; timm knows how.
         renamed = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
-        try:
+        # One that is not of this form either fails in it; its first difference is named below.
+        with contextlib.suppress(*BAD_CHECKPOINT):
             state = renamed(state, module) if renamed else state
-        except BAD_CHECKPOINT:
-            pass  # not such a checkpoint either; the first difference is named below
     if mismatch := _first_mismatch(wanted, state, _classifiers(module)):
         raise ModelUnusable(f"The weights in {path} are not those of {name}: {mismatch}.")
     module.load_state_dict({key: state[key] for key in wanted})
@@ -234,3 +233,9 @@ def _fingerprint(module: torch.nn.Module, preprocessing: Mapping[str, Any]) -> s
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().view(-1).numpy().view("uint8"))
     return digest.hexdigest()[:32]
+
+
+def pretrained_names(text: str) -> list[str]:
+    """Names of models with weights that contain a text, or match it where it has * or ?."""
+    pattern = text.lower() if set(text) & set("*?") else f"*{text.lower()}*"
+    return [name for name in timm.list_pretrained() if fnmatch.fnmatchcase(name.lower(), pattern)]

@@ -40,7 +40,7 @@ class TorchEngine:
             for channels in (model.description.mean, model.description.std)
         )
         features = UnitFeatures(model.module).eval()
-        self._model = features.to(self.device, memory_format=torch.channels_last)
+        self._model = features.to(self.device).to(memory_format=torch.channels_last)
 
     def __call__(self, pictures: Pixels) -> npt.NDArray[np.float32]:
         """(n, height, width, 3) uint8 -> (n, dim) float32, unit rows."""

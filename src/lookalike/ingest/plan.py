@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from lookalike.records import ImageFile, Stamp, row_id
+from lookalike.records import Fields, ImageFile, Stamp, row_id
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A file that must be embedded; `known` where it has a row, which is out of date."""
+    """A file that must be embedded; `known` where it has a row, which is out of date.
+
+    `metadata` is what its new row shall have of the user's own fields.
+    """
 
     file: ImageFile
     known: bool
+    metadata: Fields = field(default_factory=dict)
 
 
 def changes(
@@ -32,6 +36,27 @@ def changes(
         Task(file, known=key in stamps)
         for key, file in zip(ids, files, strict=True)
         if stamps.get(key) != file.stamp
+    ]
+
+
+def with_metadata(
+    tasks: Sequence[Task],
+    given: Mapping[str, Fields],
+    stored: Callable[[Sequence[str]], Mapping[str, Fields]],
+) -> list[Task]:
+    """The tasks with the fields given for their paths, or else those that their rows have.
+
+    Args:
+        tasks: what must be embedded.
+        given: paths -> fields.
+        stored: ids -> the fields of those that have a row.
+    """
+    kept = stored(
+        [row_id(task.file.path) for task in tasks if task.known and task.file.path not in given]
+    )
+    return [
+        replace(task, metadata=given.get(task.file.path, kept.get(row_id(task.file.path), {})))
+        for task in tasks
     ]
 
 

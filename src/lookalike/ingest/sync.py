@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lookalike.embed.embedder import Embedder
-from lookalike.ingest import pipeline
+from lookalike.ingest import metadata, pipeline
 from lookalike.ingest.pipeline import Committed
-from lookalike.ingest.plan import Task, changes, is_gone
+from lookalike.ingest.plan import Task, changes, is_gone, with_metadata
 from lookalike.ingest.scan import Scan
 from lookalike.records import (
+    Fields,
     ImageFile,
     IndexReport,
     Progress,
@@ -26,7 +27,7 @@ from lookalike.settings import Settings
 PLANNED_FILES = 1000
 
 
-class Store(pipeline.Sink, Protocol):
+class Store(pipeline.Sink, metadata.Rows, Protocol):
     """What syncing needs of a store."""
 
     def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]: ...  # noqa: D102
@@ -60,11 +61,14 @@ def sync(
     store: Store,
     embedder: Embedder,
     settings: Settings,
+    fields_of: Callable[[str], Fields | None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IndexReport:
     """Add what is new, update what has changed, remove what is gone; safe to kill at any moment.
 
-    `on_progress` is called in this thread after every commit, and while unchanged files pass by.
+    `fields_of` tells what a path's row shall have of the user's own fields, and is asked once for
+    each; where it is None or says None, a row keeps what it has. `on_progress` is called in this
+    thread after every commit, and while unchanged files pass by.
     """
     started = time.perf_counter()
     tally = _Tally()
@@ -75,10 +79,16 @@ def sync(
             files = [item for item in found if isinstance(item, ImageFile)]
             tally.skipped += [item for item in found if isinstance(item, Skipped)]
             changed = changes(files, store.stamps)
-            tally.unchanged += len(files) - len(changed)
-            tally.known_rows += sum(task.known for task in changed)
+            given = _given(files, fields_of)
+            embedded = {task.file.path for task in changed}
+            rewritten = metadata.rewrite(
+                {path: fields for path, fields in given.items() if path not in embedded}, store
+            )
+            tally.updated += rewritten
+            tally.unchanged += len(files) - len(changed) - rewritten
+            tally.known_rows += rewritten + sum(task.known for task in changed)
             report_progress(tally.progress())
-            yield from changed
+            yield from with_metadata(changed, given, store.metadata)
 
     for committed in pipeline.run(tasks(), embedder=embedder, sink=store, settings=settings):
         tally.count(committed)
@@ -95,6 +105,15 @@ def sync(
         total=store.count(),
         seconds=time.perf_counter() - started,
     )
+
+
+def _given(
+    files: Sequence[ImageFile], fields_of: Callable[[str], Fields | None] | None
+) -> dict[str, Fields]:
+    if fields_of is None:
+        return {}
+    answers = ((file.path, fields_of(file.path)) for file in files)
+    return {path: fields for path, fields in answers if fields is not None}
 
 
 def _remove_gone(scan: Scan, store: Store, tally: _Tally) -> None:

@@ -2,12 +2,13 @@
 
 What is particular to Milvus Lite:
 
-- The database is a folder that one process has open at a time; the first client of a process
-  starts it and it must be let go explicitly, or the lock stays until the process ends.
-- pymilvus hides why a database could not be opened; only a log record holds the cause.
 - Rows wait in a table in memory until `flush`, and are searched slowly until then. A kill cannot
   lose them, for they are in the write-ahead log; a power cut can, for nothing is synced to disk.
 - An indexed collection reopens released and must be loaded.
+- ``upsert`` keeps those dynamic fields of the old row that the new one lacks. ``insert`` replaces a
+  row of the same id as a whole, in one entry of the write-ahead log, so it is what writes here. (A
+  server's ``insert`` makes a second row; there ``upsert`` replaces.)
+- Writes of several threads are not kept apart.
 - ``query_iterator`` costs a whole scan for each page, so rows are paged by ranges of their ids.
 - Whatever matches a filter is built in memory with its vector, even for ``count(*)``, so nothing
   is asked for that could match more than a page.
@@ -19,29 +20,26 @@ import contextlib
 import errno
 import logging
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError
-from milvus_lite.server_manager import server_manager_instance as lite_servers
-from pymilvus import DataType, MilvusClient
+from milvus_lite.exceptions import MilvusLiteError
+from pymilvus import DataType
 from pymilvus.exceptions import MilvusException
 
 from lookalike.errors import (
     IndexIncompatible,
-    IndexLocked,
     IndexNotFound,
     IndexNotWritable,
     StorageFull,
     StoreError,
 )
-from lookalike.records import Hit, ImageRecord, Stamp, Vector
+from lookalike.records import Fields, Hit, ImageRecord, Stamp, Vector
 from lookalike.store import filters, schema
+from lookalike.store.lite import lite_collection, load, open_lite, release_lite
 from lookalike.store.schema import CollectionModel
 
 # Often enough that Lite's memory stays small; a flush of this many takes about 50 ms.
@@ -52,9 +50,6 @@ MAX_WINDOW = 16_384  # Milvus's limit on offset + limit
 # Both print errors, with tracebacks, that they also raise; here every one of these is mapped.
 for _name in ("pymilvus", "milvus_lite"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
-
-_opened: Counter[str] = Counter()
-_opening = threading.Lock()
 
 
 class MilvusStore:
@@ -73,15 +68,16 @@ class MilvusStore:
         """
         self.database, self.collection = database, collection
         self._unflushed = 0
+        self._writing = threading.RLock()
         with contextlib.ExitStack() as undo:
-            self._client = _open_lite(Path(database), create=create is not None, name=collection)
+            self._client = open_lite(Path(database), create=create is not None, name=collection)
             undo.callback(self.close)
             with self._mapped_errors():
                 if not self._client.has_collection(collection):
                     if create is None:
                         raise IndexNotFound(database, collection)
                     self._create(create)
-                self._client.load_collection(collection)
+                load(self._client, database, collection)
                 properties = self._client.describe_collection(collection)["properties"]
             model = CollectionModel.from_properties(properties)
             if model is None:
@@ -89,13 +85,13 @@ class MilvusStore:
                     f"The collection {collection!r} in {database} was not made by lookalike. "
                     "Name another with --collection."
                 )
-            if (model.version, model.metric) != (schema.SCHEMA_VERSION, "COSINE"):
+            if model.version != schema.SCHEMA_VERSION or model.metric not in schema.METRICS:
                 raise IndexIncompatible(
                     f"The collection {collection!r} in {database} has version {model.version} and "
                     f"metric {model.metric}, which this version of lookalike does not know."
                 )
             self.model = model
-            self._lite = _lite_collection(database, collection)
+            self._lite = lite_collection(database, collection)
             undo.pop_all()
 
     def _create(self, model: CollectionModel) -> None:
@@ -115,38 +111,55 @@ class MilvusStore:
 
     def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]:
         """The stamps of those `ids` that have a row."""
-        fields = ["id", "size_bytes", "mtime_ns"]
+        rows = self._rows(ids, ["id", "size_bytes", "mtime_ns"])
+        return {row["id"]: Stamp(row["size_bytes"], row["mtime_ns"]) for row in rows}
+
+    def metadata(self, ids: Sequence[str]) -> dict[str, Fields]:
+        """The user's own fields of those `ids` that have a row."""
+        return {row["id"]: schema.to_metadata(row) for row in self._rows(ids, ["id", "$meta"])}
+
+    def records(self, ids: Sequence[str]) -> list[ImageRecord]:
+        """The whole rows of those `ids` that have one."""
+        return [schema.to_record(row) for row in self._rows(ids, ["*"])]
+
+    def _rows(self, ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
+        if not ids:
+            return []
         with self._mapped_errors():
+            rows: list[dict[str, Any]]
             if self._lite is not None:
                 rows = self._lite.get(list(ids), output_fields=fields)
             else:
                 rows = self._client.get(self.collection, list(ids), output_fields=fields)
-        return {row["id"]: Stamp(row["size_bytes"], row["mtime_ns"]) for row in rows}
+        return rows
 
     def upsert(self, records: Sequence[ImageRecord]) -> None:
-        """Write whole rows. When this returns, a kill of the process no longer loses them."""
+        """Write whole rows; nothing of a row with the same path remains.
+
+        When this returns, a kill of the process no longer loses them.
+        """
         if not records:
             return
-        with self._mapped_errors():
-            self._client.upsert(self.collection, [schema.to_row(record) for record in records])
-        self._unflushed += len(records)
-        if self._unflushed >= FLUSH_ROWS:
-            self.flush()
+        with self._writing, self._mapped_errors():
+            self._client.insert(self.collection, [schema.to_row(record) for record in records])
+            self._unflushed += len(records)
+            if self._unflushed >= FLUSH_ROWS:
+                self.flush()
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove the rows of `ids`; ids without a row are ignored."""
         if not ids:
             return
-        with self._mapped_errors():
+        with self._writing, self._mapped_errors():
             self._client.delete(self.collection, ids=list(ids))
-        self._unflushed += len(ids)
+            self._unflushed += len(ids)
 
     def flush(self) -> None:
         """Move what waits in memory into files."""
-        if self._unflushed:
-            with self._mapped_errors():
+        with self._writing, self._mapped_errors():
+            if self._unflushed:
                 self._client.flush(self.collection)
-            self._unflushed = 0
+                self._unflushed = 0
 
     def count(self) -> int:
         """The number of rows."""
@@ -178,7 +191,7 @@ class MilvusStore:
             yield list(rows)
 
     def search(self, vector: Vector, *, limit: int) -> list[Hit]:
-        """The rows nearest to a unit `vector`, best first; cosine similarity as the score."""
+        """The rows nearest to a unit `vector`, best first, scored by the collection's metric."""
         with self._mapped_errors():
             found = self._client.search(
                 self.collection,
@@ -196,7 +209,7 @@ class MilvusStore:
     def close(self) -> None:
         """Let go of the database, so that another process can open it."""
         self._client.close()
-        _release_lite(self.database)
+        release_lite(self.database)
 
     @contextlib.contextmanager
     def _mapped_errors(self) -> Iterator[None]:
@@ -204,95 +217,6 @@ class MilvusStore:
             yield
         except (MilvusException, MilvusLiteError) as error:
             raise _mapped(self.database, str(getattr(error, "message", error))) from error
-
-
-def _open_lite(path: Path, *, create: bool, name: str) -> Any:
-    """A client of the database at `path`."""
-    if path.suffix != ".db":
-        raise IndexIncompatible(f"{path} must end in .db: it is a Milvus Lite database.")
-    try:
-        exists, is_file = path.exists(), path.is_file()
-    except OSError as error:
-        raise IndexNotWritable(str(path), error.strerror or str(error)) from error
-    if is_file:
-        raise IndexIncompatible(
-            f"{path} is a file, so it was made by Milvus Lite 2.x or is no database. "
-            "Move it away or name another with --db, and index the folders again."
-        )
-    if not exists and not create:
-        raise IndexNotFound(str(path), name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise IndexNotWritable(str(path), error.strerror or str(error)) from error
-    with _opening, _CauseOfFailure() as cause:
-        try:
-            client = MilvusClient(str(path))
-        except MilvusException as error:
-            raise _cannot_open(str(path), cause.error or error) from cause.error
-        _opened[str(path)] += 1
-    return client
-
-
-def _lite_collection(database: str, name: str) -> Any:
-    """Milvus Lite's own object of an open collection; None where this version hides it elsewhere.
-
-    The client sends ids as the text of an expression, and Milvus Lite parses that in Python: asking
-    the object takes two thirds of the time, which is what a run over unchanged files consists of.
-    """
-    entry = getattr(lite_servers, "_servers", {}).get(database)
-    return entry[1].get_collection(name) if entry else None
-
-
-def _release_lite(database: str) -> None:
-    """Stop the embedded database when its last user in this process has closed it."""
-    with _opening:
-        _opened[database] -= 1
-        if _opened[database] <= 0:
-            del _opened[database]
-            lite_servers.release_server(database)
-
-
-class _CauseOfFailure(logging.Handler):
-    """Keeps the exception that Milvus Lite logs, and keeps it off the terminal."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.error: BaseException | None = None
-        self._logger = logging.getLogger("milvus_lite.server_manager")
-        self._logger.setLevel(logging.ERROR)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info:
-            self.error = record.exc_info[1]
-
-    def __enter__(self) -> _CauseOfFailure:
-        self._propagated, self._logger.propagate = self._logger.propagate, False
-        self._logger.addHandler(self)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._logger.removeHandler(self)
-        self._logger.propagate = self._propagated
-
-
-def _cannot_open(database: str, error: BaseException) -> StoreError:
-    if isinstance(error, DataDirLockedError):
-        return IndexLocked(database)
-    if isinstance(error, MilvusLiteError):
-        return IndexIncompatible(
-            f"{database} cannot be read ({error}). Move it away and index the folders again."
-        )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return StorageFull(database)
-    if isinstance(error, OSError):
-        return IndexNotWritable(database, error.strerror or str(error))
-    return StoreError(f"{database} cannot be opened ({error}).")
 
 
 def _mapped(database: str, message: str) -> StoreError:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lookalike.records import Hit, ImageRecord, row_id
+import numpy as np
+
+from lookalike.records import Hit, ImageRecord, Stamp, row_id
 
 VECTOR_FIELD = "vector"
 ID_LENGTH = 32
@@ -14,8 +16,12 @@ PATH_BYTES = 8192
 FORMAT_BYTES = 32
 INTEGER_FIELDS = ("size_bytes", "mtime_ns", "width", "height", "taken_at")
 FACT_FIELDS = ("path", "content", *INTEGER_FIELDS, "format")
+OWN_FIELDS = frozenset({"id", *FACT_FIELDS, VECTOR_FIELD})
+RESERVED_FIELDS = OWN_FIELDS | {"_seq", "_partition"}  # the last two are Milvus Lite's own
+METADATA_BYTES = 65_536  # Milvus's limit on the dynamic fields of a row, as JSON
 
 SCHEMA_VERSION = "1"
+METRICS = ("COSINE", "IP", "L2")
 _PREFIX = "lookalike."
 
 
@@ -48,6 +54,7 @@ class CollectionModel:
 def to_row(record: ImageRecord) -> dict[str, Any]:
     """A record as Milvus takes it."""
     return {
+        **record.metadata,
         "id": row_id(record.path),
         "path": record.path,
         "content": record.content,
@@ -61,6 +68,26 @@ def to_row(record: ImageRecord) -> dict[str, Any]:
     }
 
 
+def to_record(row: Mapping[str, Any]) -> ImageRecord:
+    """A whole stored row as a record."""
+    return ImageRecord(
+        path=row["path"],
+        content=row["content"],
+        stamp=Stamp(row["size_bytes"], row["mtime_ns"]),
+        width=row["width"],
+        height=row["height"],
+        taken_at=row["taken_at"],
+        format=row["format"],
+        vector=np.asarray(row[VECTOR_FIELD], dtype=np.float32),
+        metadata=to_metadata(row),
+    )
+
+
+def to_metadata(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The dynamic fields of a row."""
+    return {name: value for name, value in row.items() if name not in OWN_FIELDS}
+
+
 def to_hit(entity: Mapping[str, Any], score: float) -> Hit:
     """A found row, with its dynamic fields as metadata."""
     return Hit(
@@ -72,9 +99,5 @@ def to_hit(entity: Mapping[str, Any], score: float) -> Hit:
         size_bytes=entity["size_bytes"],
         taken_at=entity["taken_at"] or None,
         format=entity["format"],
-        metadata={
-            name: value
-            for name, value in entity.items()
-            if name not in FACT_FIELDS and name not in ("id", VECTOR_FIELD)
-        },
+        metadata=to_metadata(entity),
     )
