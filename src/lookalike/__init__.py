@@ -2,6 +2,7 @@
 
 from lookalike.embed.catalog import load_embedder
 from lookalike.errors import (
+    DeviceUnavailable,
     ExtraMissing,
     IndexIncompatible,
     IndexLocked,
@@ -30,6 +31,7 @@ from lookalike.records import Hit, IndexInfo, IndexReport, Progress, Skipped
 from lookalike.settings import Settings
 
 __all__ = [
+    "DeviceUnavailable",
     "Estimate",
     "Evaluation",
     "ExtraMissing",

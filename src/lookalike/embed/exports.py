@@ -49,7 +49,8 @@ def file_sum(path: Path) -> str:
 def find(fingerprint: str) -> Path | None:
     """The folder of a model that has been exported here."""
     for folder in (exports_folder() / fingerprint, calibrated_folder() / fingerprint):
-        if fingerprint and (folder / SUMS).is_file():
+        # Only what is read at once is checked at once: the weights may be a gigabyte.
+        if fingerprint and _is_intact(folder, DESCRIPTION):
             return folder
     return None
 
@@ -83,12 +84,13 @@ def has_graph(folder: Path) -> bool:
 
 def is_whole(folder: Path) -> bool:
     """Whether all files of a model are as they were written."""
+    return all(_is_intact(folder, name) for name in {DESCRIPTION, *_sums(folder)})
+
+
+def _is_intact(folder: Path, name: str) -> bool:
+    size, digest = _sums(folder).get(name, (0, ""))
     try:
-        sums = _sums(folder)
-        return DESCRIPTION in sums and all(
-            (folder / name).stat().st_size == size and file_sum(folder / name) == digest
-            for name, (size, digest) in sums.items()
-        )
+        return (folder / name).stat().st_size == size and file_sum(folder / name) == digest
     except OSError:
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from filelock import FileLock
 from lookalike.embed import exports
 from lookalike.embed.description import ModelDescription
 from lookalike.embed.openvino_engine import ov
-from lookalike.embed.timm_models import TimmModel, UnitFeatures, build
+from lookalike.embed.timm_models import TimmModel, UnitFeatures, build, must_exist
 from lookalike.errors import ModelUnusable
 
 _log = logging.getLogger("lookalike")
@@ -37,9 +38,11 @@ def convert(model: TimmModel) -> ov.Model:
     pictures = torch.randint(0, 256, (3, height, width, 3), generator=random, dtype=torch.uint8)
     example = normalised(pictures, model.description)
     try:
-        with torch.inference_mode():
+        # Tracing, which PyTorch calls deprecated, is what OpenVINO's converter does.
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             expected = features(example).numpy()
-        graph = ov.convert_model(features, example_input=example[:2])
+            graph = ov.convert_model(features, example_input=example[:2])
         graph.reshape([-1, 3, height, width])
         graph = with_preprocessing(graph, model.description)
         compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -87,6 +90,7 @@ def exported(name: str, timm_name: str, weights: Path | None, weights_sum: str) 
         folder = exports.requested(name, weights_sum)
         if folder and exports.is_whole(folder):
             return folder
+        must_exist(name, timm_name)
         _log.info("Getting %s ready for this machine; this is done once.", name)
         model = build(name, timm_name=timm_name, weights=weights)
         fingerprint = model.description.fingerprint

@@ -75,7 +75,7 @@ def build(name: str, *, timm_name: str, weights: Path | None) -> TimmModel:
         UnknownModel: timm has no such model.
         ModelUnusable: the weights cannot be had or do not fit, or it has no pooled features.
     """
-    _must_exist(name, timm_name)
+    must_exist(name, timm_name)
     if weights:
         # A checkpoint that is none is told before a large model is built.
         state = _read_checkpoint(weights)
@@ -109,7 +109,8 @@ def build(name: str, *, timm_name: str, weights: Path | None) -> TimmModel:
     return TimmModel(module, description)
 
 
-def _must_exist(name: str, timm_name: str) -> None:
+def must_exist(name: str, timm_name: str) -> None:
+    """Raise `UnknownModel` where timm has no model of that name; the hub is not asked."""
     if timm_name.startswith(HUB_PREFIX):
         return
     architecture, _, tag = timm_name.partition(".")
