@@ -13,7 +13,7 @@ from typing import NoReturn
 import typer
 from PIL import Image
 
-from lookalike.cli import demo, index, manage, search
+from lookalike.cli import demo, download_sample, index, manage, search
 from lookalike.cli.options import Version
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("search")(search.search)
 app.command("info")(manage.info)
 app.command("remove")(manage.remove)
 app.command("demo")(demo.demo)
+app.command("download-sample")(download_sample.download_sample)
 
 
 @app.callback()
