@@ -3,6 +3,7 @@
 from lookalike.embed.catalog import load_embedder
 from lookalike.errors import (
     DeviceUnavailable,
+    DownloadFailed,
     ExtraMissing,
     IndexIncompatible,
     IndexLocked,
@@ -32,6 +33,7 @@ from lookalike.settings import Settings
 
 __all__ = [
     "DeviceUnavailable",
+    "DownloadFailed",
     "Estimate",
     "Evaluation",
     "ExtraMissing",

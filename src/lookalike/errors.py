@@ -2,6 +2,7 @@
 
 LookalikeError
 ├── InvalidSetting            an environment variable or option with an impossible value
+├── DownloadFailed            the sample pictures could not be fetched or unpacked
 ├── SourceNotFound            a folder or file to index that is not there
 ├── LabelsUnusable            labels that nothing can be measured with
 ├── InvalidMetadata           fields of the user's own that cannot be stored, or a bad file of them
@@ -36,6 +37,14 @@ class InvalidSetting(LookalikeError):
     def __init__(self, name: str, value: object, expected: str) -> None:
         self.name, self.value, self.expected = name, value, expected
         super().__init__(f"{name} is {value!r}, but must be {expected}.")
+
+
+class DownloadFailed(LookalikeError):
+    """A file could not be fetched, or is not what was expected; `reason` also says what to do."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url, self.reason = url, reason
+        super().__init__(f"{url}: {reason}.")
 
 
 class SourceNotFound(LookalikeError):

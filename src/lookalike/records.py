@@ -109,6 +109,14 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class DownloadProgress:
+    """How much of a file has arrived; `total_bytes` is None where the server does not say."""
+
+    done_bytes: int
+    total_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class IndexReport:
     """What an indexing run did. `total` is the number of rows afterwards."""
 

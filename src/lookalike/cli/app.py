@@ -13,7 +13,7 @@ from typing import NoReturn
 import typer
 from PIL import Image
 
-from lookalike.cli import demo, evaluate, index, manage, models, search
+from lookalike.cli import demo, download_sample, evaluate, index, manage, models, search
 from lookalike.cli.options import Version
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command("info")(manage.info)
 app.command("remove")(manage.remove)
 app.command("models")(models.models)
 app.command("demo")(demo.demo)
+app.command("download-sample")(download_sample.download_sample)
 
 
 @app.callback()
