@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from PIL import Image
 
 from lookalike import ModelUnusable, PictureDamaged, PictureUnreadable, Settings, UnknownModel
 from lookalike.embed import catalog, openvino_engine
+from lookalike.embed.description import ModelDescription
 from lookalike.embed.embedder import ModelEmbedder
 from lookalike.embed.openvino_engine import OpenVINOEngine
 
@@ -232,12 +234,13 @@ def test_a_model_is_known_by_its_name_alone() -> None:
     embedder = catalog.load_embedder("efficientnet-lite0-384")
     assert (embedder.name, embedder.dim) == ("efficientnet-lite0-384", 384)
     assert embedder.least == (224, 224)
-    with pytest.raises(UnknownModel, match=r"'resnet'.*efficientnet-lite0-384"):
+    with pytest.raises(UnknownModel, match="'resnet'"):
         catalog.load_embedder("resnet")
 
 
 def load(folder: Path) -> ModelEmbedder:
-    return ModelEmbedder(folder, lambda path: OpenVINOEngine(path, precision="fp32", streams=1))
+    description = ModelDescription.read(folder / "model.json")
+    return ModelEmbedder(description, lambda: OpenVINOEngine(folder, precision="fp32", streams=1))
 
 
 @pytest.fixture
@@ -246,15 +249,12 @@ def model(tmp_path: Path) -> Path:
     return shutil.copytree(PACKAGED, tmp_path / "model")
 
 
-def test_the_fingerprint_tells_what_could_change_a_vector(model: Path) -> None:
-    seen = {catalog.load_embedder(settings=FP32).fingerprint}
-    seen |= {catalog.load_embedder(settings=BF16).fingerprint, load(model).fingerprint}
-    assert len(seen) == 1, "the same files and class of arithmetic, wherever they lie"
-    for count, name in enumerate(("model.json", "model.xml", "model.bin"), start=2):
-        with (model / name).open("ab") as file:
-            file.write(b"\n")
-        seen.add(load(model).fingerprint)
-        assert len(seen) == count
+def test_the_fingerprint_is_that_of_graph_and_weights() -> None:
+    seen = {catalog.load_embedder(settings=settings).fingerprint for settings in (FP32, BF16)}
+    digest = hashlib.sha256()
+    for name in ("model.xml", "model.bin"):
+        digest.update((PACKAGED / name).read_bytes())
+    assert seen == {digest.hexdigest()[:32]}, "fp32 and bf16 are one class of arithmetic"
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.xml", "model.bin"])
@@ -269,9 +269,6 @@ def test_a_missing_or_broken_file_makes_the_model_unusable(
         load(model).embed(random_pictures(1))
     assert str(model) in str(caught.value)
     assert "\n" not in str(caught.value)
-    if content is None:
-        with pytest.raises(ModelUnusable, match=name):
-            assert load(model).fingerprint
 
 
 def test_an_unknown_interpolation_makes_the_model_unusable(model: Path) -> None:

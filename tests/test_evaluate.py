@@ -16,7 +16,7 @@ from lookalike import Evaluation, Hit, Index, LabelsUnusable, load_embedder
 from lookalike.cli import figures, labels
 from lookalike.cli.evaluation_report import evaluation_report
 from lookalike.cli.figures import Measured
-from lookalike.embed.catalog import DEFAULT_MODEL
+from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.insight.evaluation import recall
 from lookalike.records import ImageRecord, Stamp, Vector
 from lookalike.store.milvus import MilvusStore

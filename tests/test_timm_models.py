@@ -29,7 +29,7 @@ from lookalike import (
     UnknownModel,
     load_embedder,
 )
-from lookalike.embed import exports, timm_models
+from lookalike.embed import exports
 from lookalike.embed.embedder import ModelEmbedder
 
 FP32 = Settings(precision="fp32", device="cpu")
@@ -76,7 +76,7 @@ def plain_timm(name: str, weights: Path, files: list[Path]) -> Vectors:
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     pictures = torch.stack([transform(Image.open(path).convert("RGB")) for path in files])
     with torch.inference_mode():
-        features = torch.cat([model(part) for part in pictures.split(16)])
+        features = torch.cat([model(picture[None]) for picture in pictures])
         vectors: Vectors = torch.nn.functional.normalize(features, dim=1).numpy()
     return vectors
 
@@ -192,14 +192,12 @@ def test_a_model_that_openvino_cannot_convert_runs_on_pytorch_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    from lookalike.embed import openvino_export  # noqa: PLC0415
-
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("no such operation")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(openvino_export.ov, "convert_model", refuse)
+        patch.setattr("lookalike.embed.openvino_export.ov.convert_model", refuse)
         embedder = load_embedder(SMALL, weights=weights(SMALL), settings=FP32)
     vectors = embedder.embed_files(files[:4])
     embedder.embed_files(files[:1])
@@ -229,8 +227,8 @@ def test_pictures_are_prepared_as_timm_does(
 ) -> None:
     from lookalike.embed.description import ModelDescription  # noqa: PLC0415
 
-    colours = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.2)}
-    common = {"interpolation": "bicubic", "crop_mode": mode}
+    colours: dict[str, Any] = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.2)}
+    common: dict[str, Any] = {"interpolation": "bicubic", "crop_mode": mode}
     description = ModelDescription(
         name="any", fingerprint="", dim=1, size=size, crop=crop, **colours, **common
     )
@@ -369,8 +367,8 @@ def test_an_unknown_model_is_told_the_nearest_names(cli: Callable[..., Any], sam
 def test_weights_that_cannot_be_downloaded_name_the_ways_offline(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(timm_models.hub, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(timm_models.hub, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     for name in (SMALL, "hf-hub:owner/no-such-model"):
         with pytest.raises(ModelUnusable, match="--weights FILE") as caught:
             load_embedder(name)
@@ -381,8 +379,7 @@ def test_a_model_without_pooled_features_is_refused(
     monkeypatch: pytest.MonkeyPatch, weights: Callable[[str], Path]
 ) -> None:
     monkeypatch.setattr(
-        timm_models.timm,
-        "create_model",
+        "timm.create_model",
         lambda *_, **__: timm.models.resnet18(num_classes=0, global_pool=""),
     )
     with pytest.raises(ModelUnusable, match="no pooled features"):
