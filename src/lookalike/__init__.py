@@ -2,6 +2,7 @@
 
 from lookalike.embed.catalog import load_embedder
 from lookalike.errors import (
+    ExtraMissing,
     IndexIncompatible,
     IndexLocked,
     IndexNotFound,
@@ -24,6 +25,7 @@ from lookalike.records import Hit, IndexInfo, IndexReport, Progress, Skipped
 from lookalike.settings import Settings
 
 __all__ = [
+    "ExtraMissing",
     "Hit",
     "Index",
     "IndexIncompatible",

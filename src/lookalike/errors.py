@@ -9,7 +9,8 @@ LookalikeError
 ├── ModelError
 │   ├── UnknownModel          no such model here
 │   ├── ModelUnusable         the model's files are missing or damaged
-│   └── ModelMismatch         the index was made with another model
+│   ├── ModelMismatch         the index was made with another model
+│   └── ExtraMissing          it needs an optional part of lookalike
 └── StoreError                the database
     ├── IndexNotFound         there is none, or it has no such collection
     ├── IndexLocked           another process has it open
@@ -85,6 +86,15 @@ class ModelMismatch(ModelError):
             f"{requested[0]} ({requested[1][:8]}) is asked for. Their embeddings cannot be "
             "compared: index the folders into another database (--db) with this model."
         )
+
+
+class ExtraMissing(ModelError):
+    """An optional part is not installed; `what` is who needs it: "The model resnet34"."""
+
+    def __init__(self, what: str, *, extra: str) -> None:
+        self.what, self.extra = what, extra
+        # No full stop: it would be copied along with the command.
+        super().__init__(f"{what} needs {extra}; install it with: pip install 'lookalike[{extra}]'")
 
 
 class StoreError(LookalikeError):
