@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from lookalike.embed.catalog import DEFAULT_MODEL, load_embedder
+from lookalike.embed.catalog import load_embedder
 from lookalike.embed.embedder import Embedder
+from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.errors import (
     IndexIncompatible,
     InvalidSetting,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lookalike.embed.embedder import Engine, ModelEmbedder
+from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.errors import UnknownModel
 from lookalike.settings import Settings
-
-DEFAULT_MODEL = "efficientnet-lite0-384"
 
 _PACKAGED = {DEFAULT_MODEL: Path(__file__).parent / "default_model"}
 
