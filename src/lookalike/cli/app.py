@@ -13,7 +13,7 @@ from typing import NoReturn
 import typer
 from PIL import Image
 
-from lookalike.cli import demo, index, manage, search
+from lookalike.cli import demo, index, manage, models, search
 from lookalike.cli.options import Version
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("info")(manage.info)
 app.command("remove")(manage.remove)
+app.command("models")(models.models)
 app.command("demo")(demo.demo)
 
 
