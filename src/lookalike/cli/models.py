@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated
 
 import typer
 
 from lookalike.cli.options import Quiet, Verbose, Version
-from lookalike.cli.show import Column, print_columns, print_lines
 from lookalike.cli.terminal import FAILED, Terminal
-from lookalike.embed.catalog import pretrained_names
-from lookalike.embed.presets import PRESETS
+from lookalike.embed.presets import PRESETS, Preset
+from lookalike.errors import ExtraMissing
+
+HEADER = ("name", "dim", "pixels", "params", "GMACs", "licence of the weights")
 
 
 class ModelFormat(str, Enum):
@@ -29,8 +31,8 @@ def models(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="List timm's pretrained models with this in their names; * and ? stand for any "
-            "characters.",
+            help="List timm's pretrained models with this in their name, or that match it where it "
+            "has * or ?.",
             show_default=False,
         ),
     ] = None,
@@ -41,50 +43,76 @@ def models(
     quiet: Quiet = False,
     version: Version = False,
 ) -> None:
-    """Show models for --model: some worth knowing, or all that timm has weights for.
+    """Show models worth knowing and what they cost, or find others by name.
 
-    Parameters are in millions; GMACs are 10^9 multiply-adds for one picture.
+    GMACs are 10^9 multiply-adds for one picture; the licence is that of the weights.
     """
     with Terminal(verbose, quiet=quiet) as terminal:
-        if search is None:
-            _print_presets(model_format)
-            return
-        names = pretrained_names(search)
-        if model_format is ModelFormat.json:
-            typer.echo(json.dumps(names))
+        if search is not None:
+            _print_names(search, model_format, terminal)
+        elif model_format is ModelFormat.json:
+            presets = [dataclasses.asdict(preset) for preset in PRESETS.values()]
+            typer.echo(json.dumps({"models": presets}))
+        elif sys.stdout.isatty():
+            _print_table()
+            terminal.say("Any other of timm's models: lookalike models --search TEXT")
         else:
-            print_lines([name] for name in names)
-        if not names:
-            terminal.say(f"timm has no pretrained model with {search!r} in its name.")
-            raise typer.Exit(FAILED)
+            for preset in PRESETS.values():
+                name, *facts = _facts(preset)
+                typer.echo("\t".join((name, preset.timm_model, *facts, preset.good_for)))
 
 
-def _print_presets(model_format: ModelFormat) -> None:
-    presets = PRESETS.values()
+def _print_names(pattern: str, model_format: ModelFormat, terminal: Terminal) -> None:
+    try:
+        # Imported here: it takes seconds, and only this needs it.
+        from lookalike.embed.timm_names import pretrained_names  # noqa: PLC0415
+    except ImportError as error:
+        raise ExtraMissing("searching timm's names", extra="timm") from error
+    names = pretrained_names(pattern)
     if model_format is ModelFormat.json:
-        typer.echo(json.dumps([dataclasses.asdict(preset) for preset in presets]))
-        return
-    rows = [
-        (
-            preset.name,
-            str(preset.dim),
-            "×".join(map(str, preset.size)),
-            f"{preset.parameters:.1f}",
-            f"{preset.gmacs:.1f}",
-            preset.licence,
-            preset.timm_model or "–",
-            preset.good_for,
-        )
-        for preset in presets
-    ]
-    if not sys.stdout.isatty():
-        print_lines(rows)
-        return
-    columns = [
-        Column("model", style="cyan"),
-        *(Column(name, justify="right") for name in ("dim", "pixels", "M params", "GMACs")),
-        Column("licence"),
-        Column("name in timm"),
-        Column("good for"),
-    ]
-    print_columns(columns, rows)
+        typer.echo(json.dumps({"names": names}))
+    else:
+        for name in names:
+            typer.echo(name)
+    if not names:
+        terminal.say(f"None of timm's pretrained models is called anything like {pattern!r}.")
+        raise typer.Exit(FAILED)
+
+
+def _print_table() -> None:
+    """Two lines for each model, three on a narrow terminal."""
+    # Imported here: only a person needs it, and a program waits for it.
+    from rich.columns import Columns  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.padding import Padding  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(markup=False, emoji=False, highlight=False)
+    rows = [_facts(preset) for preset in PRESETS.values()]
+    widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
+    console.print(_aligned(HEADER, widths), style="bold")
+    for preset, row in zip(PRESETS.values(), rows, strict=True):
+        line = Text(_aligned(row, widths))
+        line.stylize("cyan", end=len(preset.name))
+        console.print(line)
+        details = Columns(filter(None, (preset.timm_model, preset.good_for)), padding=(0, 2))
+        console.print(Padding(details, (0, 0, 0, 2), expand=False), style="dim")
+
+
+def _facts(preset: Preset) -> tuple[str, ...]:
+    height, width = preset.size
+    return (
+        preset.name,
+        str(preset.dim),
+        f"{width}×{height}",
+        f"{preset.parameters / 1e6:.1f} M",
+        f"{preset.gmacs:g}",
+        preset.licence,
+    )
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """The first and the last cell to the left, the figures between them to the right."""
+    name, *figures, licence = cells
+    padded = [cell.rjust(width) for cell, width in zip(figures, widths[1:-1], strict=True)]
+    return "  ".join((name.ljust(widths[0]), *padded, licence))

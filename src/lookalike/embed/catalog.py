@@ -120,17 +120,6 @@ def load_remembered(name: str, fingerprint: str, *, settings: Settings) -> Model
     return embedder
 
 
-def pretrained_names(text: str) -> list[str]:
-    """Timm's names of models with weights that contain a text, or match it where it has * or ?.
-
-    Raises:
-        ExtraMissing: timm is not installed.
-    """
-    return _timm_room("timm_models", "Searching timm's names").pretrained_names(  # type: ignore[no-any-return]
-        text
-    )
-
-
 def _embedder(folder: Path, name: str, source: Source | None, settings: Settings) -> ModelEmbedder:
     """The embedder of an exported model; `source` is what it can be made from again, if known."""
     description = exports.described(folder, name=name)

@@ -1,25 +1,28 @@
-"""Models worth knowing, by short names; any other of timm's can be named just as well."""
+"""Models worth knowing, by short names. Any other of timm's can be named just as well."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 DEFAULT_MODEL = "efficientnet-lite0-384"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Preset:
     """A model and what it costs.
 
-    `timm_model` is its name in timm, empty for the packaged one; `size` is (height, width) in
-    pixels; `parameters` are in millions; `gmacs` are 10^9 multiply-adds for one picture.
+    `timm_model` is its full name in timm, with the tag of its weights, and empty for the packaged
+    model, which needs no timm. `size` is (height, width) in pixels, `gmacs` are 10^9 multiply-adds
+    for one picture, `licence` is that of the weights.
     """
 
     name: str
     timm_model: str
     dim: int
     size: tuple[int, int]
-    parameters: float
+    parameters: int
     gmacs: float
     licence: str
     good_for: str
@@ -27,42 +30,127 @@ class Preset:
 
 _ALL = (
     Preset(
-        DEFAULT_MODEL, "", 384, (224, 224), 3.9, 0.4, "apache-2.0",
-        "packaged: no download, fast on any CPU",
+        name=DEFAULT_MODEL,
+        timm_model="",
+        dim=384,
+        size=(224, 224),
+        parameters=3_862_912,
+        gmacs=0.384,
+        licence="Apache-2.0",
+        good_for="photos of things and animals; packaged: needs no download and no PyTorch",
     ),
     Preset(
-        "mobileclip2-s0", "fastvit_mci0.apple_mclip2_dfndr2b", 1024, (256, 256), 10.9, 2.4,
-        "apple-amlr (research only)", "what is in a picture, at little cost",
+        name="mobileclip2-s0",
+        timm_model="fastvit_mci0.apple_mclip2_dfndr2b",
+        dim=1024,
+        size=(256, 256),
+        parameters=10_882_176,
+        gmacs=2.39,
+        licence="Apple AMLR (research only)",
+        good_for="subjects and scenes, drawings, too; made for CPUs",
     ),
     Preset(
-        "resnet34", "resnet34.a1_in1k", 512, (224, 224), 21.3, 3.7, "apache-2.0",
-        "the classic of tutorials",
+        name="mobilenetv4-medium",
+        timm_model="mobilenetv4_conv_medium.e250_r384_in12k",
+        dim=1280,
+        size=(384, 384),
+        parameters=8_434_512,
+        gmacs=2.43,
+        licence="Apache-2.0",
+        good_for="photos of things and animals, in finer detail; made for CPUs",
     ),
     Preset(
-        "resnet50", "resnet50.a1_in1k", 2048, (224, 224), 23.5, 4.1, "apache-2.0",
-        "to compare with others",
+        name="resnet34",
+        timm_model="resnet34.a1_in1k",
+        dim=512,
+        size=(224, 224),
+        parameters=21_284_672,
+        gmacs=3.66,
+        licence="Apache-2.0",
+        good_for="what tutorials use; to compare with",
     ),
     Preset(
-        "convnext-tiny", "convnext_tiny.in12k_ft_in1k", 768, (224, 224), 27.8, 4.5, "apache-2.0",
-        "objects, well and still fast",
+        name="resnet50",
+        timm_model="resnet50.a1_in1k",
+        dim=2048,
+        size=(224, 224),
+        parameters=23_508_032,
+        gmacs=4.09,
+        licence="Apache-2.0",
+        good_for="what papers use; to compare with; long vectors",
     ),
     Preset(
-        "dinov2-small", "vit_small_patch14_dinov2.lvd142m", 384, (518, 518), 22.1, 46.7,
-        "apache-2.0", "fine differences within a kind; slow on a CPU",
+        name="clip-base",
+        timm_model="vit_base_patch32_clip_224.laion2b",
+        dim=768,
+        size=(224, 224),
+        parameters=87_456_000,
+        gmacs=4.41,
+        # As those say who trained it; timm's config has timm's own licence here.
+        licence="MIT",
+        good_for="subjects and scenes, drawings and screenshots, too; little fine detail",
     ),
     Preset(
-        "dinov3-small", "vit_small_patch16_dinov3.lvd1689m", 384, (256, 256), 21.6, 6.2,
-        "dinov3-license (Meta's terms)", "fine differences within a kind",
+        name="convnext-tiny",
+        timm_model="convnext_tiny.in12k_ft_in1k",
+        dim=768,
+        size=(224, 224),
+        parameters=27_820_128,
+        gmacs=4.45,
+        licence="Apache-2.0",
+        good_for="photos of things and animals; CPU or GPU",
     ),
     Preset(
-        "dinov3-base", "vit_base_patch16_dinov3.lvd1689m", 768, (256, 256), 85.6, 23.6,
-        "dinov3-license (Meta's terms)", "the same, better; for a GPU",
+        name="dinov3-convnext-tiny",
+        timm_model="convnext_tiny.dinov3_lvd1689m",
+        dim=768,
+        size=(224, 224),
+        parameters=27_820_128,
+        gmacs=4.45,
+        licence="DINOv3 (conditions)",
+        good_for="the same thing or place again, textures; CPU or GPU",
     ),
     Preset(
-        "siglip2-base", "vit_base_patch16_siglip_224.v2_webli", 768, (224, 224), 92.9, 17.7,
-        "apache-2.0", "what is in a picture; for a GPU",
+        name="dinov3-small",
+        timm_model="vit_small_patch16_dinov3.lvd1689m",
+        dim=384,
+        size=(256, 256),
+        parameters=21_586_944,
+        gmacs=6.25,
+        licence="DINOv3 (conditions)",
+        good_for="the same thing or place again, textures; short vectors; CPU or GPU",
     ),
-)  # fmt: skip
+    Preset(
+        name="siglip2-base",
+        timm_model="vit_base_patch16_siglip_224.v2_webli",
+        dim=768,
+        size=(224, 224),
+        parameters=92_884_224,
+        gmacs=17.7,
+        licence="Apache-2.0",
+        good_for="subjects and scenes, drawings and screenshots, too; for a GPU",
+    ),
+    Preset(
+        name="dinov3-base",
+        timm_model="vit_base_patch16_dinov3.lvd1689m",
+        dim=768,
+        size=(256, 256),
+        parameters=85_641_216,
+        gmacs=23.6,
+        licence="DINOv3 (conditions)",
+        good_for="the same thing or place again, textures; for a GPU",
+    ),
+    Preset(
+        name="dinov2-small",
+        timm_model="vit_small_patch14_dinov2.lvd142m",
+        dim=384,
+        size=(518, 518),
+        parameters=22_056_192,
+        gmacs=46.7,
+        licence="Apache-2.0",
+        good_for="the same thing or place again, in fine detail; for a GPU",
+    ),
+)
 
-PRESETS = {preset.name: preset for preset in _ALL}
-"""By name; the packaged model first, then by cost."""
+PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in _ALL})
+"""By name: the packaged model first, and the cheaper before the dearer."""

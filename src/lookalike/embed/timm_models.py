@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import fnmatch
 import hashlib
 import json
 import logging
@@ -234,9 +233,3 @@ def _fingerprint(module: torch.nn.Module, preprocessing: Mapping[str, Any]) -> s
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().view(-1).numpy().view("uint8"))
     return digest.hexdigest()[:32]
-
-
-def pretrained_names(text: str) -> list[str]:
-    """Names of models with weights that contain a text, or match it where it has * or ?."""
-    pattern = text.lower() if set(text) & set("*?") else f"*{text.lower()}*"
-    return [name for name in timm.list_pretrained() if fnmatch.fnmatchcase(name.lower(), pattern)]
