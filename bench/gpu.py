@@ -36,7 +36,7 @@ from lookalike.embed.embedder import ModelEmbedder
 
 MODELS = ("resnet34", "vit_small_patch16_224")
 PRECISIONS = ("fp32", "bf16")
-BATCHES = (64, 128, 256)
+BATCHES = [64, 128, 256]
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,14 @@ def measure(
     settings: Settings,
     folder: Path,
     database: Path,
-    sizes: tuple[int, int],
+    batches: list[int],
+    files: int,
+    rounds: int,
 ) -> Rates:
-    files, rounds = sizes
     embedder = load_embedder(model, weights=weights, settings=settings)
     decoded = {
         size: decoded_rate(embedder, size, pictures=files, rounds=rounds, threads=settings.workers)
-        for size in BATCHES
+        for size in batches
     }
     indexed = []
     for turn in range(rounds):
@@ -109,6 +110,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=SAMPLES, help="else the samples")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N, mps or cpu (default cuda)")
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="pictures in each")
     parser.add_argument("--files", type=int, default=5_000, help="names in all (default 5,000)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each (default 3)")
     args = parser.parse_args()
@@ -129,15 +131,15 @@ def main() -> None:
                 in_fresh_process(save_random_weights, model, weights)
             settings = replace(Settings.from_environment(), device=args.device, precision=precision)
             database = Path(temporary) / f"{model}-{precision}.db"
-            sizes = (args.files, args.rounds)
+            sizes = (args.batches, args.files, args.rounds)
             measured.append(
-                in_fresh_process(measure, model, weights, settings, folder, database, sizes)
+                in_fresh_process(measure, model, weights, settings, folder, database, *sizes)
             )
 
     publish(
         f"Images/s on {args.device}, {args.files:,} pictures, medians of {args.rounds} turns",
         [
-            ("", *(f"decoded, by {size}" for size in BATCHES), "Index.add"),
+            ("", *(f"decoded, by {size}" for size in args.batches), "Index.add"),
             *(
                 (
                     f"{rates.model}, {rates.precision}",
