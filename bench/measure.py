@@ -100,6 +100,22 @@ def write_random_rows(store: MilvusStore, files: Sequence[ImageFile]) -> None:
     store.flush()
 
 
+def save_random_weights(model: str, file: Path) -> None:
+    """Weights of a timm model as they are before any training, with seed 0, as .safetensors."""
+    # Imported here: most benchmarks are processes without PyTorch.
+    import timm  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+    from safetensors.torch import save_file  # noqa: PLC0415
+
+    torch.manual_seed(0)
+    module = timm.create_model(model, pretrained=False)
+    for part in module.modules():
+        # timm starts some of these with 0, which takes their branches out of the model.
+        if isinstance(part, torch.nn.BatchNorm2d):
+            torch.nn.init.ones_(part.weight)
+    save_file(module.state_dict(), file)
+
+
 def in_fresh_process(work: Callable[..., Result], *args: object) -> Result:
     """What `work` returns, from a new interpreter that has done nothing else."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

