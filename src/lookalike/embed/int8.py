@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,7 +54,8 @@ def calibrate(
     if not exports.is_whole(place):
         graph = ov.Core().read_model(folder / exports.GRAPH)
         pictures = nncf.Dataset(sample, lambda picture: picture[np.newaxis])
-        quantised = nncf.quantize(graph, pictures, subset_size=len(sample))
+        with contextlib.redirect_stdout(io.StringIO()):  # where NNCF draws progress bars
+            quantised = nncf.quantize(graph, pictures, subset_size=len(sample))
 
         def save(into: Path) -> None:
             ov.save_model(quantised, into / exports.GRAPH, compress_to_fp16=False)

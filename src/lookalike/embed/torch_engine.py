@@ -44,35 +44,46 @@ class TorchEngine:
 
     def __call__(self, pictures: Pixels) -> npt.NDArray[np.float32]:
         """(n, height, width, 3) uint8 -> (n, dim) float32, unit rows."""
+        batch = torch.from_numpy(np.ascontiguousarray(pictures))
+        if self.device.type == "cuda":
+            # Before the lock: the next batch is copied while the GPU has this one.
+            batch = batch.pin_memory()
         parts, start = [], 0
         with self._busy:
-            while start < len(pictures):
-                size = self._at_once or len(pictures)
-                try:
-                    parts.append(self._run(pictures[start : start + size]))
-                except torch.OutOfMemoryError as error:
-                    self._halve(min(size, len(pictures) - start), error)
-                    continue
-                start += size
+            while start < len(batch):
+                part = batch[start : start + (self._at_once or len(batch))]
+                vectors = self._run_if_it_fits(part)
+                if vectors is None:
+                    self._halve(len(part))
+                else:
+                    parts.append(vectors)
+                    start += len(part)
         return np.concatenate(parts)
 
-    def _halve(self, tried: int, error: Exception) -> None:
+    def _run_if_it_fits(self, batch: torch.Tensor) -> npt.NDArray[np.float32] | None:
+        # The memory is free only after the exception is: its traceback holds all tensors.
+        try:
+            return self._run(batch)
+        except torch.OutOfMemoryError:
+            return None
+        except RuntimeError as error:
+            if "out of memory" in str(error) or "ALLOC_FAILED" in str(error):  # MPS, cuBLAS
+                return None
+            raise
+
+    def _halve(self, tried: int) -> None:
         if tried <= 1:
             raise ModelUnusable(
                 f"{self.device} has not enough free memory for one picture with {self.name}. "
                 "Close what else uses it, or choose another device with --device."
-            ) from error
+            )
         self._at_once = tried // 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
     @torch.inference_mode()
-    def _run(self, pictures: Pixels) -> npt.NDArray[np.float32]:
-        batch = torch.from_numpy(np.ascontiguousarray(pictures))
-        if self.device.type == "cuda":
-            batch = batch.pin_memory().to(self.device, non_blocking=True)
-        else:
-            batch = batch.to(self.device)
+    def _run(self, batch: torch.Tensor) -> npt.NDArray[np.float32]:
+        batch = batch.to(self.device, non_blocking=self.device.type == "cuda")
         # NHWC bytes permuted are NCHW in channels-last order: nothing is copied.
         inputs = (batch.permute(0, 3, 1, 2).float() - self._mean) / self._std
         lower = self._dtype is not None
@@ -86,7 +97,9 @@ def checked_device(name: str) -> torch.device:
     """The device of this name; raises `DeviceUnavailable`."""
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        # It may be there, and full; a batch may fit later.
+        with contextlib.suppress(torch.OutOfMemoryError):
+            torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise DeviceUnavailable(name, _devices()) from error
     return device
@@ -98,12 +111,17 @@ def _devices() -> tuple[str, ...]:
 
 
 def _arithmetic(device: torch.device, precision: str) -> torch.dtype | None:
-    """The type of autocast; None is fp32 throughout."""
+    """The type of autocast; None is fp32, which PyTorch rounds to TF32 in convolutions on CUDA."""
     if precision == "fp32" or (precision == "auto" and device.type == "cpu"):
         return None
-    if device.type == "mps" or (device.type == "cuda" and not torch.cuda.is_bf16_supported()):
+    if device.type == "mps" or (device.type == "cuda" and not _has_bf16(device)):
         return torch.float16
     return torch.bfloat16
+
+
+def _has_bf16(device: torch.device) -> bool:
+    ampere = 8  # the first generation of which it is part, not emulated
+    return torch.cuda.get_device_capability(device)[0] >= ampere
 
 
 def best_device() -> str:
