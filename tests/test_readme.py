@@ -11,9 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
+import torch
+from safetensors.torch import save_file
 
 from lookalike import Settings
 from lookalike.settings import environment_variable
+from tests.sample_server import Site, serving, zipped
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -80,3 +84,30 @@ def test_every_setting_is_described() -> None:
         unit, default = field.metadata["unit"], field.default
         row = f"| `{environment_variable(field.name)}` | {default} | {unit} |"
         assert row in README, row
+
+
+def test_the_tutorials_search_is_three_commands_in_all_documents(
+    home: Path, samples: Path, tmp_path: Path
+) -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+    (three,) = blocks("sh")
+    assert three in guide
+    fetch, index, search = three.splitlines()
+    torch.manual_seed(0)
+    weights = tmp_path / "resnet34.safetensors"
+    save_file(timm.create_model("resnet34", pretrained=False).state_dict(), weights)
+    picture = search.split()[-1]
+    pictures = {f"train/{path.parent.name}/{path.stem}.JPEG": path for path in samples.glob("b*/*")}
+    pictures[picture.removeprefix("imagenet/")] = samples / "birds" / "crow.jpg"
+    body = zipped({name: path.read_bytes() for name, path in pictures.items()})
+    variables = {**os.environ, "HOME": str(home), "XDG_DATA_HOME": str(home / "data")}
+    variables |= {"XDG_CACHE_HOME": str(home / "cache")}
+    variables["PATH"] = f"{Path(sys.executable).parent}:{variables['PATH']}"
+    with serving(Site(body)) as site:
+        script = f"{fetch} --url {site.url}\n{index} --weights {weights}\n{search} -k 3\n"
+        done = subprocess.run(
+            ["sh", "-ec", script], capture_output=True, text=True, env=variables, cwd=home,
+            check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^\d\t\d\.\d+\t.*imagenet/train/", done.stdout, re.MULTILINE)) == 3
