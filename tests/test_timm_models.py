@@ -29,7 +29,7 @@ from lookalike import (
     UnknownModel,
     load_embedder,
 )
-from lookalike.embed import exports
+from lookalike.embed import exports, timm_models
 from lookalike.embed.embedder import ModelEmbedder
 
 FP32 = Settings(precision="fp32", device="cpu")
@@ -425,3 +425,55 @@ def test_loading_a_model_that_is_ready_imports_no_torch(weights: Callable[[str],
         "assert not {'torch', 'timm', 'nncf'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_damaged_int8_model_is_noticed_and_a_lost_one_named(
+    samples: Path, cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    home = {"XDG_DATA_HOME": str(tmp_path / "data")}
+    made = cli("index", samples / "birds", "--precision", "int8", "--format", "json", **home)
+    assert made.json["added"] == 12, "NNCF draws its progress elsewhere"
+    picture = samples / "birds" / "crow.jpg"
+    assert cli("search", picture, LOOKALIKE_PRECISION="int8", **home).code == 0
+    (weights,) = tmp_path.glob("data/lookalike/models/*/model.bin")
+    data = bytearray(weights.read_bytes())
+    data[5000:9000] = bytes(4000)
+    weights.write_bytes(data)
+    damaged = cli("search", picture, **home)
+    assert damaged.code == 1
+    assert "is damaged" in damaged.err
+    assert damaged.err.count("\n") == 1
+    lost = cli("search", picture, XDG_DATA_HOME=str(tmp_path / "elsewhere"))
+    assert lost.code == 1
+    assert "not on this machine" in lost.err
+    assert lost.err.count("\n") == 1
+
+
+def test_what_stands_in_a_database_or_a_request_is_no_path(
+    weights: Callable[[str], Path], tmp_path: Path
+) -> None:
+    embedder = load_embedder(SMALL, weights=weights(SMALL))
+    folder = exports.find(embedder.fingerprint)
+    assert folder
+    for fingerprint in (str(folder), f"../models/{folder.name}", "", "x\0"):
+        assert exports.find(fingerprint) is None
+    for request in (folder.parent / "requests").iterdir():
+        request.write_bytes(b"\0\xff" * 16)
+    assert load_embedder(SMALL, weights=weights(SMALL)).fingerprint == embedder.fingerprint
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "repvit_m0_9", "caformer_s18", "test_vit"])
+def test_a_checkpoint_with_any_kind_of_classifier_fits(
+    name: str, weights: Callable[[str], Path]
+) -> None:
+    module = timm_models._create(name, name, pretrained=False)
+    state = timm_models._read_checkpoint(weights(name))
+    timm_models._load(module, name, state, weights(name))
+
+
+def test_naming_a_device_for_an_index_of_another_model_names_that_model(
+    weights: Callable[[str], Path], samples: Path, cli: Callable[..., Any]
+) -> None:
+    assert cli("index", samples / "birds", "--model", SMALL, "--weights", weights(SMALL)).code == 0
+    done = cli("index", samples / "birds", "--device", "cpu")
+    assert (done.code, "12 unchanged" in done.out) == (0, True)

@@ -27,6 +27,12 @@ LookalikeError
 from __future__ import annotations
 
 
+def reason_of(error: BaseException) -> str:
+    """The first line of what another library says, or the error's name where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
 class LookalikeError(Exception):
     """The base of all errors: says what happened, to which thing, and what to do."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -18,8 +20,8 @@ from lookalike.embed.embedder import Embedder, ModelEmbedder
 from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.errors import (
     IndexIncompatible,
+    IndexNotFound,
     InvalidSetting,
-    LookalikeError,
     MetricMismatch,
     ModelMismatch,
     ModelUnusable,
@@ -93,6 +95,8 @@ class Index:
         settings = settings or Settings.from_environment()
         path = _database_path(database)
         remembered = peek(path, collection)
+        if remembered is None and not create and not Path(path).exists():
+            raise IndexNotFound(path, collection)  # before a model is fetched for nothing
         embedder = _asked_for(model, weights, calibration, remembered, settings)
         if preload:
             if embedder is None and remembered:
@@ -104,6 +108,8 @@ class Index:
 
         described = None
         if create:
+            described = remembered
+        if create and (embedder or remembered is None):
             first = embedder or load_embedder(settings=settings)
             described = CollectionModel(
                 model=first.name,
@@ -274,14 +280,19 @@ def _asked_for(
         raise InvalidSetting("weights", str(weights), "given together with the name of its model")
     if not isinstance(model, str | None):
         return model
-    if settings.precision == "int8":
-        # Calibrating again would make another model.
-        if remembered and model in (None, remembered.model):
-            return _own(remembered, settings)
+    if settings.precision != "int8":
+        return None if model is None else load_embedder(model, weights=weights, settings=settings)
+    if remembered is None:
         files = None if calibration is None else [item.path for item in _images(calibration)]
         name = model or DEFAULT_MODEL
         return load_embedder(name, weights=weights, calibration=files, settings=settings)
-    return None if model is None else load_embedder(model, weights=weights, settings=settings)
+    # Calibrating again would make another model.
+    if model is None:
+        return None
+    floating = dataclasses.replace(settings, precision="auto")
+    named = load_embedder(model, weights=weights, settings=floating)
+    own = _own(remembered, settings)
+    return own if own.description.calibrated_from == named.fingerprint else named
 
 
 def _images(sources: Iterable[str | os.PathLike[str]]) -> Iterator[ImageFile]:
@@ -295,15 +306,15 @@ def _own(made_with: CollectionModel, settings: Settings) -> ModelEmbedder:
         raise ModelUnusable(
             f"The index was made with {made_with.model} ({made_with.fingerprint[:8]}), which is "
             f"not on this machine; the {made_with.model} to be had here is another "
-            f"({embedder.fingerprint[:8]}). Name its file: --model {made_with.model} "
-            "--weights FILE."
+            f"({embedder.fingerprint[:8]}). Name its file (--model {made_with.model} --weights "
+            "FILE), or for an int8 model copy the folder of models from where it was made."
         )
     return embedder
 
 
 def _preload(embedder: Embedder) -> None:
     # What went wrong is raised again, in the caller's thread, by the first use of the model.
-    with contextlib.suppress(LookalikeError):
+    with contextlib.suppress(Exception):
         embedder.load()
         # The first picture takes longer than later ones.
         embedder.embed(embedder.prepare(Image.new("RGB", embedder.least))[np.newaxis])

@@ -95,7 +95,10 @@ def evaluate(
         terminal.on_interrupt = "Stopped before there was a result."
         known = _labels(folder, labels_file, terminal)
         settings = Settings.from_environment()
-        embedders = [load_embedder(name, settings=settings) for name in names]
+        calibration = list(known) if settings.precision == "int8" else None
+        embedders = [
+            load_embedder(name, calibration=calibration, settings=settings) for name in names
+        ]
         startup_done()
         measured = [_measure(embedder, known, settings, terminal) for embedder in embedders]
         first = measured[0].evaluation

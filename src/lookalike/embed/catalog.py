@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import platform
@@ -91,10 +92,13 @@ def load_embedder(
     else:
         source = Source.of(model, weights)
         folder = exports.requested(source.name, source.weights_sum) or _exported(source)
-    embedder = _embedder(folder, model, source, settings)
     if settings.precision != "int8":
-        return embedder
+        return _embedder(folder, model, source, settings)
+    settings = dataclasses.replace(settings, device="cpu")
+    embedder = _embedder(folder, model, source, settings)
     embedder.load()  # A damaged export is mended by this, before it is read again.
+    if source and not exports.has_graph(folder):
+        raise ModelUnusable(f"OpenVINO cannot run {model}, so there is no int8 of it.")
     return _calibrated(folder, embedder, calibration or (), settings)
 
 
@@ -113,9 +117,10 @@ def load_remembered(name: str, fingerprint: str, *, settings: Settings) -> Model
         return load_embedder(name, settings=settings)
     embedder = _embedder(folder, name, None if packaged else Source(name), settings)
     arithmetic = embedder.description.arithmetic
-    if settings.precision != "auto" and (settings.precision == "int8") != (arithmetic == "int8"):
+    # The environment's wish for int8 is one for new indexes.
+    if settings.precision in ("fp32", "bf16") and arithmetic == "int8":
         raise InvalidSetting(
-            "precision", settings.precision, f"auto: this index was made with {arithmetic} vectors"
+            "precision", settings.precision, "auto or int8, for this index has int8 vectors"
         )
     return embedder
 
@@ -129,14 +134,8 @@ def _embedder(folder: Path, name: str, source: Source | None, settings: Settings
         if device != "cpu" and source:
             return _torch_engine(source, description, device, settings)
         whole = folder
-        if source and not exports.is_whole(folder):
-            _log.info("The exported model %s is damaged; making it again.", name)
-            whole = _exported(source)
-            if whole != folder:
-                raise ModelUnusable(
-                    f"The exported model {name} in {folder} is damaged, and timm's own weights are "
-                    "not those it was made from: name them again with --weights FILE."
-                )
+        if folder not in _PACKAGED.values() and not exports.is_whole(folder):
+            whole = _mended(folder, description, source)
         if source and not exports.has_graph(whole):
             _log.warning("OpenVINO cannot run %s; it runs on PyTorch, which is slower.", name)
             return _torch_engine(source, description, "cpu", settings)
@@ -147,6 +146,24 @@ def _embedder(folder: Path, name: str, source: Source | None, settings: Settings
         return OpenVINOEngine(whole, precision=precision, streams=settings.workers)
 
     return ModelEmbedder(description, start_engine, batch_size=16 if device == "cpu" else 128)
+
+
+def _mended(folder: Path, description: ModelDescription, source: Source | None) -> Path:
+    """A damaged export, made again."""
+    name = description.name
+    if source is None or description.arithmetic == "int8":
+        raise ModelUnusable(
+            f"The int8 model in {folder} is damaged, and can be calibrated again only for a new "
+            "index: lookalike index FOLDER --db OTHER.db --precision int8, with its --model."
+        )
+    _log.info("The exported model %s is damaged; making it again.", name)
+    whole = _exported(source)
+    if whole != folder:
+        raise ModelUnusable(
+            f"The exported model {name} in {folder} is damaged, and timm's own weights are not "
+            "those it was made from: name them again with --weights FILE."
+        )
+    return whole
 
 
 def _device(wanted: str, description: ModelDescription, source: Source | None) -> str:
@@ -164,7 +181,9 @@ def _device(wanted: str, description: ModelDescription, source: Source | None) -
     # PyTorch is asked only where there may be a GPU: its import takes seconds.
     if Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi"):
         return _timm_room("torch_engine", "A GPU").best_device()  # type: ignore[no-any-return]
-    return "mps" if (sys.platform, platform.machine()) == ("darwin", "arm64") else "cpu"
+    if (sys.platform, platform.machine()) == ("darwin", "arm64"):
+        return _timm_room("torch_engine", "A GPU").best_device()  # type: ignore[no-any-return]
+    return "cpu"
 
 
 def _exported(source: Source) -> Path:
@@ -197,6 +216,8 @@ def _calibrated(
     settings: Settings,
 ) -> ModelEmbedder:
     try:
+        # PyTorch's tools, which NNCF imports, announce that there is no GPU.
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         from lookalike.embed import int8  # noqa: PLC0415
     except ImportError as error:
         raise ExtraMissing("The precision int8", extra="int8") from error

@@ -26,6 +26,7 @@ class ModelDescription:
     filter), `mean` and `std` (of channels in [0, 1]) mean the same as in timm's data config.
     `fingerprint` changes whenever the same picture could get another vector. `arithmetic` is
     ``float`` or ``int8``: fp32 and bf16 rank the same, so rows of both may be mixed.
+    `calibrated_from` is the fingerprint of the float model that an int8 model was made from.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ModelDescription:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     arithmetic: str = "float"
+    calibrated_from: str = ""
 
     @classmethod
     def read(cls, path: Path) -> ModelDescription:

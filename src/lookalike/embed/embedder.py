@@ -13,6 +13,7 @@ from PIL import Image
 
 from lookalike.decode import decode, read_file
 from lookalike.embed.description import ModelDescription
+from lookalike.errors import LookalikeError
 from lookalike.records import Pixels
 from lookalike.settings import Settings
 
@@ -66,6 +67,7 @@ class ModelEmbedder:
         self._start_engine = start_engine
         self._starting = threading.Lock()
         self._engine: Engine | None = None
+        self._failure: LookalikeError | None = None
 
     @property
     def name(self) -> str:
@@ -94,8 +96,15 @@ class ModelEmbedder:
     def load(self) -> None:
         """Start the engine, once."""
         with self._starting:
+            if self._failure:
+                raise self._failure
             if self._engine is None:
-                self._engine = self._start_engine()
+                try:
+                    self._engine = self._start_engine()
+                except LookalikeError as error:
+                    # Told again rather than tried again: the first try may have been ahead of use.
+                    self._failure = error
+                    raise
 
     def embed(self, pictures: Pixels) -> npt.NDArray[np.float32]:
         """(n, height, width, 3) uint8 -> (n, dim) float32, unit rows."""

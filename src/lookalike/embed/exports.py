@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -48,9 +49,12 @@ def file_sum(path: Path) -> str:
 
 def find(fingerprint: str) -> Path | None:
     """The folder of a model that has been exported here."""
+    # It may come from a database of somebody else's, and is about to be part of a path.
+    if not re.fullmatch(r"[0-9a-f]{32}", fingerprint):
+        return None
     for folder in (exports_folder() / fingerprint, calibrated_folder() / fingerprint):
         # Only what is read at once is checked at once: the weights may be a gigabyte.
-        if fingerprint and _is_intact(folder, DESCRIPTION):
+        if _is_intact(folder, DESCRIPTION):
             return folder
     return None
 
@@ -59,17 +63,20 @@ def requested(model: str, weights_sum: str) -> Path | None:
     """The folder of what was last asked for under this name, with this file of weights."""
     try:
         return find(_request(model, weights_sum).read_text(encoding="utf-8").strip())
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
 def remember(model: str, weights_sum: str, fingerprint: str) -> None:
     """Let `requested` find a model."""
     request = _request(model, weights_sum)
-    request.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=request.parent, delete=False) as file:
-        file.write(fingerprint)
-    os.replace(file.name, request)  # noqa: PTH105
+    try:
+        request.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=request.parent, delete=False) as file:
+            file.write(fingerprint)
+        os.replace(file.name, request)  # noqa: PTH105
+    except OSError as error:
+        raise ModelUnusable(f"{request} cannot be written ({error.strerror or error}).") from error
 
 
 def _request(model: str, weights_sum: str) -> Path:
@@ -124,10 +131,12 @@ def write(
             description.write(folder / DESCRIPTION)
             sums = {path.name: (path.stat().st_size, file_sum(path)) for path in folder.iterdir()}
             (folder / SUMS).write_text(json.dumps(sums), encoding="utf-8")
-            if place.exists():
+            if place.exists() and not is_whole(place):
                 os.replace(place, Path(made) / "damaged")  # noqa: PTH105
             os.replace(folder, place)  # noqa: PTH105
     except OSError as error:
+        if is_whole(place):  # another process was faster
+            return place
         raise ModelUnusable(
             f"The exported model {description.name} cannot be kept in {root} "
             f"({error.strerror or error}). Make room there, or check its rights."

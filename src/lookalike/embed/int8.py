@@ -49,7 +49,12 @@ def calibrate(
         compare: (m, height, width, 3) uint8, what its neighbours are compared on.
         streams: threads that embed.
     """
-    int8 = replace(description, arithmetic="int8", fingerprint=_fingerprint(description, sample))
+    int8 = replace(
+        description,
+        arithmetic="int8",
+        fingerprint=_fingerprint(description, sample),
+        calibrated_from=description.fingerprint,
+    )
     place = exports.calibrated_folder() / int8.fingerprint
     if not exports.is_whole(place):
         graph = ov.Core().read_model(folder / exports.GRAPH)

@@ -58,7 +58,7 @@ class OpenVINOEngine:
                 },
             )
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise ModelUnusable(f"The model in {folder} cannot be run ({reason}).") from error
         self._requests = threading.local()
 

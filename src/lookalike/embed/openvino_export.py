@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from filelock import FileLock
 from lookalike.embed import exports
 from lookalike.embed.description import ModelDescription
 from lookalike.embed.openvino_engine import ov
-from lookalike.embed.timm_models import TimmModel, UnitFeatures, build, must_exist
-from lookalike.errors import ModelUnusable
+from lookalike.embed.timm_models import TimmModel, UnitFeatures, build
+from lookalike.errors import ModelUnusable, reason_of
 
 _log = logging.getLogger("lookalike")
 
@@ -53,7 +54,7 @@ def convert(model: TimmModel) -> ov.Model:
         parts = [pictures[:1].numpy(), pictures[1:].numpy()]
         vectors = np.concatenate([compiled([part])[0].copy() for part in parts])
     except Exception as error:
-        raise NotConvertible(str(error).strip().splitlines()[0]) from error
+        raise NotConvertible(reason_of(error)) from error
     cosine = float((vectors * expected).sum(axis=1).min())
     if not cosine >= LEAST_COSINE:
         raise NotConvertible(f"its vectors differ: cosine {cosine:.3f}")
@@ -90,13 +91,12 @@ def exported(name: str, timm_name: str, weights: Path | None, weights_sum: str) 
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelUnusable(f"{root} cannot be made ({error.strerror or error}).") from error
-    with FileLock(root / "export.lock"):
+    with _locked(root):
         folder = exports.requested(name, weights_sum)
         if folder and exports.is_whole(folder):
             return folder
-        must_exist(name, timm_name)
-        _log.info("Getting %s ready for this machine; this is done once.", name)
         model = build(name, timm_name=timm_name, weights=weights)
+        _log.info("Getting %s ready for this machine; this is done once.", name)
         fingerprint = model.description.fingerprint
         folder = root / fingerprint
         if not exports.is_whole(folder):
@@ -105,11 +105,27 @@ def exported(name: str, timm_name: str, weights: Path | None, weights_sum: str) 
     return folder
 
 
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    lock = FileLock(root / "export.lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise ModelUnusable(
+            f"{root} cannot be written ({error.strerror or error}); check its rights, or name "
+            "another folder for caches with XDG_CACHE_HOME."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _graph_writer(model: TimmModel) -> Callable[[Path], None] | None:
     try:
         graph = convert(model)
     except NotConvertible as error:
-        _log.debug("%s cannot be converted: %s", model.description.name, error)
+        _log.info("OpenVINO cannot convert %s: %s.", model.description.name, error)
         return None
 
     def save(folder: Path) -> None:

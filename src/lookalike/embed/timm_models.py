@@ -29,7 +29,8 @@ from huggingface_hub import constants as hub
 from safetensors import SafetensorError
 
 from lookalike.embed.description import CROP_MODES, ModelDescription
-from lookalike.errors import ModelUnusable, UnknownModel
+from lookalike.embed.presets import PRESETS
+from lookalike.errors import ModelUnusable, UnknownModel, reason_of
 
 HUB_PREFIX = "hf-hub:"
 BAD_CHECKPOINT = (
@@ -114,7 +115,7 @@ def must_exist(name: str, timm_name: str) -> None:
         return
     architecture, _, tag = timm_name.partition(".")
     if not timm.is_model(architecture):
-        known = [*timm.list_models(), *timm.list_pretrained()]
+        known = [*PRESETS, *timm.list_models(), *timm.list_pretrained()]
         raise UnknownModel(name, tuple(difflib.get_close_matches(timm_name, known, n=3)))
     if tag and timm_name not in (tagged := timm.list_pretrained(f"{architecture}.*")):
         raise UnknownModel(name, tuple(difflib.get_close_matches(timm_name, tagged, 3, 0.0)))
@@ -134,11 +135,11 @@ def _create(name: str, timm_name: str, *, pretrained: bool) -> torch.nn.Module:
             "with --weights FILE, copy the hub's cache (HF_HOME) from another machine, or use the "
             "packaged model, without --model."
         ) from error
-    except (RuntimeError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    except (*BAD_CHECKPOINT, AssertionError, IndexError, ImportError) as error:
         raise ModelUnusable(
-            f"timm cannot build {name} as a model of pooled features ({reason}) Its weights may "
-            "have to be named: --weights FILE. Else choose another model: lookalike models."
+            f"timm cannot build {name} as a model of pooled features ({reason_of(error)}). Its "
+            "weights may have to be named: --weights FILE. Else choose another model: lookalike "
+            "models."
         ) from error
     return module
 
@@ -162,8 +163,11 @@ def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
         reason = "it holds no tensors"
     except FileNotFoundError as error:
         raise ModelUnusable(f"There is no file of weights {path}; check --weights.") from error
+    except SafetensorError as error:
+        reason = reason_of(error)
     except BAD_CHECKPOINT as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        blocked = "weights_only" in str(error)
+        reason = "it holds code besides tensors" if blocked else "it is no file of PyTorch's"
     raise ModelUnusable(
         f"{path} is no checkpoint that can be loaded safely ({reason.rstrip('.')}). Use a "
         ".safetensors file, or a .pth file that holds a state dict of tensors alone."
@@ -187,7 +191,8 @@ def _load(module: torch.nn.Module, name: str, state: dict[str, torch.Tensor], pa
 def _classifiers(module: torch.nn.Module) -> tuple[str, ...]:
     named: str | tuple[str, ...] | None = getattr(module, "pretrained_cfg", {}).get("classifier")
     names = (named,) if isinstance(named, str) else tuple(named or ())
-    return tuple(f"{name}." for name in names)
+    # Some have a norm in front of their classifier that is dropped with it: head.linear, head.bn.
+    return tuple(f"{name.partition('.')[0]}." for name in names)
 
 
 def _first_mismatch(
@@ -209,14 +214,15 @@ def _dim(module: torch.nn.Module, name: str, size: tuple[int, int]) -> int:
     try:
         with torch.inference_mode():
             features = module(torch.zeros(1, 3, *size))
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelUnusable(f"The model {name} cannot be run ({reason}).") from error
+    except (RuntimeError, TypeError, ValueError, AssertionError, AttributeError) as error:
+        raise ModelUnusable(f"The model {name} cannot be run ({reason_of(error)}).") from error
     if not isinstance(features, torch.Tensor) or features.ndim != 2 or not features.shape[1]:  # noqa: PLR2004
         raise ModelUnusable(
             f"The model {name} has no pooled features, one vector for each picture. Choose "
             "another model: lookalike models."
         )
+    if not bool(features.isfinite().all()):
+        raise ModelUnusable(f"The weights of {name} are damaged: they give NaN.")
     return int(features.shape[1])
 
 
@@ -226,7 +232,13 @@ def _fingerprint(module: torch.nn.Module, preprocessing: Mapping[str, Any]) -> s
     described = {
         **preprocessing,
         "architecture": config.get("architecture", type(module).__name__),
-        "arguments": repr(sorted(getattr(module, "_model_args", {}).items())),
+        "arguments": repr(
+            sorted(
+                (key, value)
+                for key, value in getattr(module, "_model_args", {}).items()
+                if key != "num_classes"
+            )
+        ),
     }
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for key, tensor in module.state_dict().items():
