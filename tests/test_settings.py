@@ -28,6 +28,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "max_pixels": 9,
         "max_bytes": 11,
         "precision": "fp32",
+        "device": "cuda:1",
         "batch_size": 7,
         "threads": 3,
     }
@@ -52,6 +53,7 @@ def test_the_process_environment_is_the_default_source(monkeypatch: pytest.Monke
         ("LOOKALIKE_BATCH_SIZE", "-1"),
         ("LOOKALIKE_THREADS", "-1"),
         ("LOOKALIKE_PRECISION", "int4"),
+        ("LOOKALIKE_DEVICE", "tpu"),
     ],
 )
 def test_an_impossible_value_is_refused_by_its_variable(variable: str, value: str) -> None:
@@ -63,9 +65,9 @@ def test_an_impossible_value_is_refused_by_its_variable(variable: str, value: st
 
 
 def test_an_impossible_value_in_the_code_is_refused_just_so() -> None:
-    with pytest.raises(InvalidSetting, match="BATCH_SIZE is 0, but must be a whole number from 1"):
-        Settings(batch_size=0)
-    with pytest.raises(InvalidSetting, match="PRECISION is 'int4', but must be auto, bf16 or fp32"):
+    with pytest.raises(InvalidSetting, match="BATCH_SIZE is -1, but must be a whole number from 0"):
+        Settings(batch_size=-1)
+    with pytest.raises(InvalidSetting, match="PRECISION is 'int4', but must be auto, bf16, fp32"):
         Settings(precision="int4")
 
 

@@ -23,6 +23,7 @@ from lookalike.errors import (
     IndexNotFound,
     InvalidSetting,
     MetricMismatch,
+    ModelError,
     ModelMismatch,
     ModelUnusable,
 )
@@ -301,13 +302,19 @@ def _images(sources: Iterable[str | os.PathLike[str]]) -> Iterator[ImageFile]:
 
 def _own(made_with: CollectionModel, settings: Settings) -> ModelEmbedder:
     """The embedder of an index's own model."""
-    embedder = load_remembered(made_with.model, made_with.fingerprint, settings=settings)
+    was = (
+        f"The index was made with the model {made_with.model} ({made_with.fingerprint[:8]}), which "
+        "is not on this machine"
+    )
+    try:
+        embedder = load_remembered(made_with.model, made_with.fingerprint, settings=settings)
+    except ModelError as error:
+        raise ModelUnusable(f"{was}. {error} Or index into another database (--db).") from error
     if embedder.fingerprint != made_with.fingerprint:
         raise ModelUnusable(
-            f"The index was made with {made_with.model} ({made_with.fingerprint[:8]}), which is "
-            f"not on this machine; the {made_with.model} to be had here is another "
-            f"({embedder.fingerprint[:8]}). Name its file (--model {made_with.model} --weights "
-            "FILE), or for an int8 model copy the folder of models from where it was made."
+            f"{was}; the {made_with.model} to be had here is another ({embedder.fingerprint[:8]}). "
+            f"Name its file (--model {made_with.model} --weights FILE), or for an int8 model copy "
+            "the folder of models from where it was made; or index into another database (--db)."
         )
     return embedder
 
