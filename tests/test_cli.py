@@ -106,6 +106,54 @@ def test_info_and_remove(cli: Cli, photos: Path, tmp_path: Path) -> None:
     assert "nothing was removed" in cli("remove", tmp_path / "elsewhere").err
 
 
+def test_a_dry_run_prints_the_plan_and_leaves_no_trace(
+    cli: Cli, photos: Path, tmp_path: Path
+) -> None:
+    planned = cli("index", photos, "--dry-run")
+    assert planned.code == 0
+    assert len(planned.out.splitlines()) == 30
+    assert f"add\t{photos}/birds/crow.jpg\n" in planned.out
+    assert planned.err.startswith("30 to add, 0 to update, 0 to move, 0 to remove, 0 to skip; ")
+    assert not (tmp_path / "photos.db").exists()
+    cli("index", photos)
+    (photos / "birds/crow.jpg").rename(photos / "trees/crow\n.jpg")
+    (photos / "birds/duck.jpg").unlink()
+    planned = cli("index", photos, "--dry-run")
+    assert planned.out.splitlines() == [
+        f"move\t{photos}/birds/crow.jpg → {photos}/trees/crow\\n.jpg",
+        f"remove\t{photos}/birds/duck.jpg",
+    ]
+    assert cli("index", photos, "--dry-run", "--format", "json").json == {
+        "add": [],
+        "update": [],
+        "move": [{"from": f"{photos}/birds/crow.jpg", "to": f"{photos}/trees/crow\n.jpg"}],
+        "remove": [f"{photos}/birds/duck.jpg"],
+        "skip": [],
+    }
+    assert cli("index", photos, "--format", "json").json["moved"] == 1
+
+
+def test_prune_and_relocate(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    cli("index", photos)
+    moved = photos.rename(tmp_path / "elsewhere")
+    planned = cli("prune", "--dry-run")
+    assert len(planned.out.splitlines()) == 30
+    assert f"remove\t{photos}/birds/crow.jpg" in planned.out.splitlines()
+    relocated = cli("relocate", photos, moved)
+    assert relocated.out.startswith("30 relocated; 30 pictures in ")
+    assert not relocated.err
+    assert cli("index", moved, "--format", "json").json["unchanged"] == 30
+    (moved / "birds/crow.jpg").unlink()
+    assert cli("prune").out.startswith("1 removed; 29 pictures in ")
+    nothing = cli("relocate", photos, moved)
+    assert (nothing.code, nothing.out[:12]) == (0, "0 relocated;")
+    assert "Nothing in the index lies in" in nothing.err
+    refused = cli("relocate", moved, moved / "inside")
+    assert refused.code == 1
+    assert "neither inside nor around" in refused.err
+    assert len(refused.err.splitlines()) == 1
+
+
 def test_skipped_files_are_named_and_strict_makes_them_a_failure(cli: Cli, photos: Path) -> None:
     (photos / "notes.jpg").write_text("not a picture")
     lenient = cli("index", photos)

@@ -27,6 +27,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     values = {
         "max_pixels": 9,
         "max_bytes": 11,
+        "max_seconds": 5,
         "precision": "fp32",
         "device": "cuda:1",
         "batch_size": 7,
@@ -49,6 +50,7 @@ def test_the_process_environment_is_the_default_source(monkeypatch: pytest.Monke
         ("LOOKALIKE_MAX_PIXELS", "many"),
         ("LOOKALIKE_MAX_PIXELS", "0"),
         ("LOOKALIKE_MAX_BYTES", "0"),
+        ("LOOKALIKE_MAX_SECONDS", "0"),
         ("LOOKALIKE_BATCH_SIZE", "1.5"),
         ("LOOKALIKE_BATCH_SIZE", "-1"),
         ("LOOKALIKE_THREADS", "-1"),

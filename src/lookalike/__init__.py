@@ -28,10 +28,11 @@ from lookalike.errors import (
 from lookalike.index import Index
 from lookalike.insight.evaluation import Evaluation, JudgedHit, JudgedQuery
 from lookalike.insight.quality import Estimate, Quality
-from lookalike.records import Hit, IndexInfo, IndexReport, Progress, Skipped
+from lookalike.records import Change, Hit, IndexInfo, IndexReport, Progress, Skipped
 from lookalike.settings import Settings
 
 __all__ = [
+    "Change",
     "DeviceUnavailable",
     "DownloadFailed",
     "Estimate",

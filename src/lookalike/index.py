@@ -28,11 +28,22 @@ from lookalike.errors import (
     ModelUnusable,
 )
 from lookalike.ingest.metadata import lookup
+from lookalike.ingest.preview import preview
 from lookalike.ingest.scan import Scan, absolute, storable
-from lookalike.ingest.sync import sync
+from lookalike.ingest.sync import exists, sync
+from lookalike.ingest.upkeep import relocate, rows_without_file
 from lookalike.insight.evaluation import Evaluation, evaluate
 from lookalike.query.picture import Question, question_vector
-from lookalike.records import Hit, ImageFile, IndexInfo, IndexReport, Metadata, Progress, row_id
+from lookalike.records import (
+    Change,
+    Hit,
+    ImageFile,
+    IndexInfo,
+    IndexReport,
+    Metadata,
+    Progress,
+    row_id,
+)
 from lookalike.settings import Settings, default_database
 from lookalike.store.remembered import peek
 from lookalike.store.schema import METRICS, CollectionModel
@@ -137,13 +148,15 @@ class Index:
         self,
         *sources: str | os.PathLike[str],
         metadata: Metadata | None = None,
+        checksum: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
         """Make the index match these folders and files.
 
         New and changed pictures are embedded, rows of pictures deleted from these folders are
-        removed. What cannot be used is skipped, reported, and tried again next time. Every batch
-        is committed as a whole; a run that was killed is completed by running it again.
+        removed, and moved or copied pictures keep their vectors. What cannot be used is skipped,
+        reported, and tried again next time. Every batch is committed as a whole; a run that was
+        killed is completed by running it again.
 
         Args:
             sources: folders, and single files.
@@ -152,6 +165,8 @@ class Index:
                 replace all fields that a picture had; one without any keeps those it had. Names
                 are of letters, digits and _; values as in JSON. A picture with other fields is
                 counted as updated, and not embedded for that.
+            checksum: read all files, because the bytes shall tell which have changed, not the
+                size and time of a file.
             on_progress: is called in this thread, now and then.
 
         Raises:
@@ -165,8 +180,28 @@ class Index:
             store=self._store,
             embedder=self._embedder,
             settings=self._settings,
+            checksum=checksum,
             fields_of=None if metadata is None else lookup(metadata),
             on_progress=on_progress,
+        )
+
+    def plan(
+        self,
+        *sources: str | os.PathLike[str],
+        metadata: Metadata | None = None,
+        checksum: bool = False,
+    ) -> Iterator[Change]:
+        """What `add` would do with the same arguments; nothing is changed.
+
+        Files are read only where their size is one that is known. Whether a new file is really a
+        picture is seen by `add` alone.
+        """
+        return preview(
+            Scan(sources),
+            store=self._store,
+            settings=self._settings,
+            checksum=checksum,
+            fields_of=None if metadata is None else lookup(metadata),
         )
 
     def search(self, question: Question, *, limit: int = 10) -> list[Hit]:
@@ -189,12 +224,47 @@ class Index:
         """
         removed = 0
         for path in filter(storable, map(absolute, paths)):
-            pages = ([key for key, _ in page] for page in self._store.paths_under(path))
+            # The members of an archive have an exclamation mark behind its name.
+            below = itertools.chain(*map(self._store.paths_under, (path, f"{path}!")))
+            pages = ([key for key, _ in page] for page in below)
             for ids in itertools.chain([list(self._store.stamps([row_id(path)]))], pages):
                 self._store.delete(ids)
                 removed += len(ids)
         self._store.flush()
         return removed
+
+    def prune(self, *, dry_run: bool = False) -> list[str]:
+        """Remove the rows of all files that are gone, wherever they were.
+
+        A drive that is not plugged in looks as if its files were gone. Files that may still be
+        there, because their folder or server cannot be asked, keep their rows.
+
+        Args:
+            dry_run: remove nothing.
+
+        Returns:
+            The paths of the rows that were, or would be, removed.
+        """
+        paths = []
+        for page in rows_without_file(self._store, exists):
+            paths += [path for _, path in page]
+            if not dry_run:
+                self._store.delete([key for key, _ in page])
+        self._store.flush()
+        return paths
+
+    def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> int:
+        """Tell the index that a folder, file or drive is at another place now.
+
+        Nothing is read or embedded, and whether anything is there is not looked at.
+
+        Returns:
+            How many rows have new paths.
+
+        Raises:
+            InvalidSetting: one of the two lies inside the other.
+        """
+        return relocate(self._store, absolute(old), absolute(new))
 
     def evaluate(self, labels: Mapping[str, str]) -> Evaluation:
         """How often the nearest pictures have the same label, each asked against all others.

@@ -46,6 +46,15 @@ class ImageFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Twin:
+    """A row whose file had as many bytes as another; the same ones, if `content` is the same."""
+
+    id: str
+    path: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One row of the index: a picture, its facts and its embedding.
 
@@ -117,8 +126,24 @@ class DownloadProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What an indexing run would do.
+
+    `kind` is ``add``, ``update``, ``move``, ``remove`` or ``skip``. `source` is where a moved
+    picture was, or why one is skipped.
+    """
+
+    kind: str
+    path: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What an indexing run did. `total` is the number of rows afterwards."""
+    """What an indexing run did. `total` is the number of rows afterwards.
+
+    A picture is `moved` whose bytes were known under a path that is gone: its vector is kept.
+    """
 
     added: int
     updated: int

@@ -13,6 +13,7 @@ import platformdirs
 
 from lookalike.errors import InvalidSetting
 
+_LEAST = {"max_pixels": 1, "max_bytes": 1, "max_seconds": 1, "batch_size": 0, "threads": 0}
 PRECISIONS = ("auto", "bf16", "fp32", "int8")
 
 
@@ -46,6 +47,11 @@ class Settings:
         unit="bytes",
         help="Larger files are skipped: a file is read as a whole.",
     )
+    max_seconds: int = _setting(
+        60,
+        unit="seconds",
+        help="Pictures that take longer to read and decode are skipped.",
+    )
     precision: str = _setting(
         "auto",
         unit="auto, bf16, fp32 or int8",
@@ -68,7 +74,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise `InvalidSetting` where a value is out of range."""
-        for name, least in (("max_pixels", 1), ("max_bytes", 1), ("batch_size", 0), ("threads", 0)):
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 expected = f"a whole number from {least} up"
                 raise InvalidSetting(environment_variable(name), getattr(self, name), expected)

@@ -25,6 +25,7 @@ from lookalike.cli.options import (
     Weights,
     settings_with,
 )
+from lookalike.cli.plan import print_plan
 from lookalike.cli.terminal import FAILED, Terminal, startup_done
 from lookalike.index import Index
 from lookalike.ingest.metadata_file import read_metadata
@@ -39,6 +40,13 @@ def index(
     report_format: ReportFormat = Report.text,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if anything was skipped.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
+    ] = False,
+    checksum: Annotated[
+        bool,
+        typer.Option("--checksum", help="Read all files: the bytes tell which have changed."),
     ] = False,
     metric: Annotated[
         Metric | None,
@@ -77,6 +85,17 @@ def index(
         # What is misspelt must not leave an empty database behind.
         folders = Scan(paths).folders
         unused = read_metadata(metadata, folders=folders) if metadata else {}
+        if dry_run:
+            print_plan(
+                paths,
+                db=db,
+                collection=collection,
+                checksum=checksum,
+                metadata=unused or None,
+                report_format=report_format,
+                terminal=terminal,
+            )
+            return
         with (
             Index.open(
                 db,
@@ -101,6 +120,7 @@ def index(
             report = opened.add(
                 *paths,
                 metadata=(lambda path: unused.pop(path, None)) if metadata else None,
+                checksum=checksum,
                 on_progress=on_progress,
             )
             database = opened.info().database
@@ -132,9 +152,9 @@ def _print(
         terminal.say("There are no pictures in what was given.")
     if not terminal.quiet:
         typer.echo(
-            f"{report.added} added, {report.updated} updated, {report.removed} removed, "
-            f"{report.unchanged} unchanged, {len(report.skipped)} skipped; "
-            f"{report.total} pictures in {database}"
+            f"{report.added} added, {report.updated} updated, {report.moved} moved, "
+            f"{report.removed} removed, {report.unchanged} unchanged, "
+            f"{len(report.skipped)} skipped; {report.total} pictures in {database}"
         )
         if report.added + report.updated:
             typer.echo(f"{report.seconds:.1f} s, {report.images_per_second:.0f} pictures/s")

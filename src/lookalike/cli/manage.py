@@ -1,4 +1,4 @@
-"""``lookalike info`` and ``lookalike remove``."""
+"""What is in the index, and taking things out of it: info, remove, prune, relocate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lookalike.cli.options import (
     Version,
 )
 from lookalike.cli.show import readable_bytes
-from lookalike.cli.terminal import Terminal
+from lookalike.cli.terminal import Terminal, visible
 from lookalike.index import Index
 
 
@@ -65,3 +65,59 @@ def remove(
             terminal.say("None of these is in the index; nothing was removed.")
         if not quiet:
             typer.echo(f"{removed} removed; {len(opened)} pictures in {opened.info().database}")
+
+
+def prune(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be removed, and remove nothing.")
+    ] = False,
+    db: Database = None,
+    collection: Collection = "images",
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    version: Version = False,
+) -> None:
+    """Take all pictures out of the index whose files are gone, wherever they were.
+
+    Plug in your drives first: what lies on one that is missing counts as gone.
+    """
+    with (
+        Terminal(verbose, quiet=quiet) as terminal,
+        Index.open(db, collection=collection, create=False) as opened,
+    ):
+        paths = opened.prune(dry_run=dry_run)
+        if dry_run:
+            for path in paths:
+                typer.echo(f"remove\t{visible(path)}")
+            terminal.say(f"{len(paths)} to remove; nothing was changed.")
+        elif not quiet:
+            typer.echo(f"{len(paths)} removed; {len(opened)} pictures in {opened.info().database}")
+
+
+def relocate(
+    old: Annotated[
+        Path, typer.Argument(metavar="OLD", help="Where they were.", show_default=False)
+    ],
+    new: Annotated[
+        Path, typer.Argument(metavar="NEW", help="Where they are now.", show_default=False)
+    ],
+    db: Database = None,
+    collection: Collection = "images",
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    version: Version = False,
+) -> None:
+    """Tell the index that a folder or drive is at another place now; nothing is embedded."""
+    with (
+        Terminal(verbose, quiet=quiet) as terminal,
+        Index.open(db, collection=collection, create=False) as opened,
+    ):
+        moved = opened.relocate(old, new)
+        if not moved:
+            terminal.say(f"Nothing in the index lies in {old}; nothing was changed.")
+        elif not new.exists():
+            terminal.say(
+                f"There is no {new} yet; until there is, the next run may remove its rows."
+            )
+        if not quiet:
+            typer.echo(f"{moved} relocated; {len(opened)} pictures in {opened.info().database}")

@@ -86,17 +86,22 @@ def same(one: Fields, other: Fields) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
+def outdated(given: Mapping[str, Fields], store: Rows) -> list[str]:
+    """The ids of these paths' rows that have other fields."""
+    wanted = {row_id(path): fields for path, fields in given.items()}
+    stored = store.metadata(list(wanted))
+    return [key for key, has in stored.items() if not same(has, wanted[key])]
+
+
 def rewrite(given: Mapping[str, Fields], store: Rows) -> int:
     """Write the rows of these paths again where their fields differ, and nothing else of them.
 
     Returns:
         How many rows were written.
     """
-    wanted = {row_id(path): fields for path, fields in given.items()}
-    stored = store.metadata(list(wanted))
-    outdated = iter([key for key, has in stored.items() if not same(has, wanted[key])])
+    keys = iter(outdated(given, store))
     written = 0
-    while ids := list(itertools.islice(outdated, REWRITTEN_ROWS)):
+    while ids := list(itertools.islice(keys, REWRITTEN_ROWS)):
         records = [replace(record, metadata=given[record.path]) for record in store.records(ids)]
         store.upsert(records)
         written += len(records)

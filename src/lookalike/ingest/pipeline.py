@@ -3,14 +3,15 @@
     scan → plan ──(one thread: the caller's)
              ↓ tasks
         read, decode, prepare ──(a thread for each core)
-             ↓ prepared pictures, in order, in batches
+             ↓ prepared pictures, in order, in batches; vectors that are known are taken over
            embed ──(a thread for each core; one model stream each)
              ↓ rows
            upsert ──(one thread)
              ↓ outcomes, in order, to the caller
 
 Each stage runs ahead of the next by a bounded number of items, so that memory does not depend on
-the number of pictures and no core waits while another stage has work.
+the number of pictures and no core waits while another stage has work. No decoder can be stopped
+from outside, so one that takes too long is left behind, and another thread takes its place.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from lookalike.decode import Facts, decode, read_file
 from lookalike.embed.embedder import Embedder
-from lookalike.errors import PictureDamaged, PictureError
+from lookalike.errors import PictureDamaged, PictureError, PictureUnreadable
+from lookalike.ingest.metadata import same
 from lookalike.ingest.plan import Task
 from lookalike.records import ImageRecord, Pixels, Skipped, Stamp, row_id
 from lookalike.settings import Settings
@@ -39,19 +41,25 @@ B = TypeVar("B")
 
 
 class Sink(Protocol):
-    """Where rows go."""
+    """Where rows go, and where those of the same bytes are."""
 
+    def records(self, ids: Sequence[str]) -> list[ImageRecord]: ...  # noqa: D102
     def upsert(self, records: list[ImageRecord]) -> None: ...  # noqa: D102
     def delete(self, ids: list[str]) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one batch changed in the store; it has been written when this is seen."""
+    """What one batch changed in the store; it has been written when this is seen.
+
+    `moved_from` are the ids of rows under paths that are gone, whose vectors added rows took over.
+    """
 
     added: int
     updated: int
+    unchanged: int
     removed: int
+    moved_from: list[str]
     skipped: list[Skipped]
 
 
@@ -65,45 +73,82 @@ class _Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """A file of the same bytes as a row's: `record` is what its own row shall be."""
+
+    task: Task
+    record: ImageRecord
+    twin: ImageRecord
+    moved: bool
+
+    @property
+    def is_news(self) -> bool:
+        """Whether the row must be written."""
+        one, other = self.record, self.twin
+        unchanged = (one.path, one.stamp) == (other.path, other.stamp)
+        return not (unchanged and same(one.metadata, other.metadata))
+
+
+@dataclass(frozen=True, slots=True)
 class _Failed:
     task: Task
     error: PictureError
 
 
+_Done = _Prepared | _Known | _Failed
+
+
 @dataclass(frozen=True, slots=True)
 class _Embedded:
-    done: list[_Prepared]
     records: list[ImageRecord]
-    failed: list[_Failed]
+    done: list[_Prepared] = field(default_factory=list)
+    known: list[_Known] = field(default_factory=list)
+    failed: list[_Failed] = field(default_factory=list)
 
 
 def run(
-    tasks: Iterable[Task], *, embedder: Embedder, sink: Sink, settings: Settings
+    tasks: Iterable[Task],
+    *,
+    embedder: Embedder,
+    sink: Sink,
+    exists: Callable[[str], bool],
+    settings: Settings,
 ) -> Iterator[Committed]:
     """Do the `tasks`; yields after each batch has been committed, in order.
 
-    Closing the iterator, or an exception in the caller, stops all threads: what waits is dropped,
-    what is being written is finished.
+    `exists` tells whether there may still be a picture under a path. Closing the iterator, or an
+    exception in the caller, stops all threads: what waits is dropped, what is being written is
+    finished.
     """
 
-    def prepare(task: Task) -> _Prepared | _Failed:
+    def prepare(task: Task) -> _Done:
         path = task.file.path
         try:
             data, stamp = read_file(path, max_bytes=settings.max_bytes)
-            content = hashlib.blake2b(data, digest_size=16).hexdigest()
+            content = content_of(data)
+            if twin := _twin(task, content, sink):
+                return _known(task, twin, stamp, exists)
             picture = decode(data, path=path, least=embedder.least, max_pixels=settings.max_pixels)
         except PictureError as error:
             return _Failed(task, error)
         return _Prepared(task, stamp, content, picture.facts, embedder.prepare(picture.image))
 
-    def embed(batch: list[_Prepared | _Failed]) -> _Embedded:
+    def too_long(task: Task) -> _Done:
+        reason = (
+            f"reading and decoding it took more than {settings.max_seconds} s "
+            "(LOOKALIKE_MAX_SECONDS)"
+        )
+        return _Failed(task, PictureUnreadable(task.file.path, reason))
+
+    def embed(batch: list[_Done]) -> _Embedded:
         done = [item for item in batch if isinstance(item, _Prepared)]
+        known = [item for item in batch if isinstance(item, _Known)]
         failed = [item for item in batch if isinstance(item, _Failed)]
-        if not done:
-            return _Embedded([], [], failed)
-        vectors = embedder.embed(np.stack([item.pixels for item in done]))  # (n, dim)
-        records = [_record(item, vector) for item, vector in zip(done, vectors, strict=True)]
-        return _Embedded(done, records, failed)
+        records = [item.record for item in known if item.is_news]
+        if done:
+            vectors = embedder.embed(np.stack([item.pixels for item in done]))  # (n, dim)
+            records += [_record(item, vector) for item, vector in zip(done, vectors, strict=True)]
+        return _Embedded(records, done, known, failed)
 
     def commit(batch: _Embedded) -> Committed:
         sink.upsert(batch.records)
@@ -115,29 +160,34 @@ def run(
             if item.task.known and isinstance(item.error, PictureDamaged)
         ]
         sink.delete(stale)
-        updated = sum(item.task.known for item in batch.done)
+        written = [item.task for item in batch.done]
+        written += [item.task for item in batch.known if item.is_news]
+        updated = sum(task.known for task in written)
         return Committed(
-            added=len(batch.done) - updated,
+            added=len(written) - updated,
             updated=updated,
+            unchanged=len(batch.done) + len(batch.known) - len(written),
             removed=len(stale),
+            moved_from=[row_id(item.twin.path) for item in batch.known if item.moved],
             skipped=[Skipped(item.error.path, item.error.reason) for item in batch.failed],
         )
 
     workers = settings.workers
     batch_size = settings.batch_size or embedder.batch_size
-    decoders = ThreadPoolExecutor(workers, "lookalike-decode")
+    decoders = _Impatient(workers, "lookalike-decode", settings.max_seconds)
     embedders = ThreadPoolExecutor(workers, "lookalike-embed")
     writer = ThreadPoolExecutor(1, "lookalike-write")
     try:
         ahead = DECODED_BATCHES_AHEAD * batch_size
-        prepared = _ahead(decoders, prepare, tasks, ahead)
+        prepared = decoders.ahead(prepare, tasks, ahead, otherwise=too_long)
         batches = _batched(prepared, batch_size)
         embedded = _ahead(embedders, embed, batches, workers + 2)
         yield from _ahead(writer, commit, embedded, 2)
     finally:
         # A decoder may be busy for seconds with a giant that nobody wants any more.
-        for pool in (decoders, embedders, writer):
-            pool.shutdown(wait=pool is not decoders, cancel_futures=True)
+        decoders.leave()
+        for pool in (embedders, writer):
+            pool.shutdown(cancel_futures=True)
 
 
 def _ahead(pool: Executor, work: Callable[[A], B], items: Iterable[A], depth: int) -> Iterator[B]:
@@ -151,10 +201,80 @@ def _ahead(pool: Executor, work: Callable[[A], B], items: Iterable[A], depth: in
         yield pending.popleft().result()
 
 
+class _Impatient:
+    """A pool of threads of which none is waited for longer than some seconds."""
+
+    def __init__(self, workers: int, name: str, seconds: float) -> None:
+        self._workers, self._name, self._seconds = workers, name, seconds
+        self._pool = ThreadPoolExecutor(workers, name)
+
+    def ahead(
+        self,
+        work: Callable[[A], B],
+        items: Iterable[A],
+        depth: int,
+        *,
+        otherwise: Callable[[A], B],
+    ) -> Iterator[B]:
+        """The results of `work`, in order, or of `otherwise` where that takes too long."""
+        pending: deque[tuple[A, Future[B]]] = deque()
+
+        def first() -> B:
+            while True:
+                item, future = pending[0]
+                if wait([future], self._seconds).done:
+                    pending.popleft()
+                    return future.result()
+                if not future.running():
+                    continue
+                pending.popleft()
+                self.leave()
+                self._pool = ThreadPoolExecutor(self._workers, self._name)
+                for place, (waiting, other) in enumerate(pending):
+                    if other.cancelled():
+                        pending[place] = waiting, self._pool.submit(work, waiting)
+                return otherwise(item)
+
+        for item in items:
+            pending.append((item, self._pool.submit(work, item)))
+            if len(pending) >= depth:
+                yield first()
+        while pending:
+            yield first()
+
+    def leave(self) -> None:
+        """Drop what has not been begun, and wait for nothing."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
 def _batched(items: Iterable[A], size: int) -> Iterator[list[A]]:
     source = iter(items)
     while batch := list(itertools.islice(source, size)):
         yield batch
+
+
+def content_of(data: bytes) -> str:
+    """BLAKE2b-128 of a file's bytes, in hex."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _twin(task: Task, content: str, sink: Sink) -> ImageRecord | None:
+    """A row of the same bytes, the file's own if that is one."""
+    twins = [twin for twin in task.twins if twin.content == content]
+    for twin in sorted(twins, key=lambda twin: twin.path != task.file.path):
+        for record in sink.records([twin.id]):
+            if record.content == content:  # It may have been written since it was looked up.
+                return record
+    return None
+
+
+def _known(task: Task, twin: ImageRecord, stamp: Stamp, exists: Callable[[str], bool]) -> _Known:
+    moved = not task.known and not exists(twin.path)
+    metadata = task.metadata
+    if metadata is None:
+        metadata = twin.metadata if moved else {}
+    record = replace(twin, path=task.file.path, stamp=stamp, metadata=metadata)
+    return _Known(task, record, twin, moved)
 
 
 def _record(item: _Prepared, vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> ImageRecord:
@@ -168,5 +288,5 @@ def _record(item: _Prepared, vector: np.ndarray[tuple[int], np.dtype[np.float32]
         taken_at=facts.taken_at,
         format=facts.format,
         vector=vector,
-        metadata=item.task.metadata,
+        metadata=item.task.metadata or {},
     )

@@ -4,39 +4,58 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from lookalike.records import Fields, ImageFile, Stamp, row_id
+from lookalike.records import Fields, ImageFile, Stamp, Twin, row_id
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A file that must be embedded; `known` where it has a row, which is out of date.
+    """A file that must be read; `known` where it has a row, which is out of date.
 
-    `metadata` is what its new row shall have of the user's own fields.
+    `metadata` is what its new row shall have of the user's own fields; None is nothing that was
+    said or stored. `twins` are rows that may be of the same bytes.
     """
 
     file: ImageFile
     known: bool
-    metadata: Fields = field(default_factory=dict)
+    metadata: Fields | None = None
+    twins: tuple[Twin, ...] = ()
 
 
 def changes(
-    files: Sequence[ImageFile], stored: Callable[[Sequence[str]], Mapping[str, Stamp]]
+    files: Sequence[ImageFile],
+    stored: Callable[[Sequence[str]], Mapping[str, Stamp]],
+    *,
+    checksum: bool = False,
 ) -> list[Task]:
     """The files that are new or changed, in the order of `files`.
 
     Args:
         files: what was found on the disk.
         stored: ids -> the stamps of those that have a row.
+        checksum: take all files, because their bytes shall decide.
     """
     ids = [row_id(file.path) for file in files]
     stamps = stored(ids)
     return [
         Task(file, known=key in stamps)
         for key, file in zip(ids, files, strict=True)
-        if stamps.get(key) != file.stamp
+        if checksum or stamps.get(key) != file.stamp
     ]
+
+
+def with_twins(
+    tasks: Sequence[Task], of_size: Callable[[Sequence[Stamp]], Mapping[int, Sequence[Twin]]]
+) -> list[Task]:
+    """The tasks with those rows that may be of the same bytes, because they are as many.
+
+    Args:
+        tasks: what must be read.
+        of_size: stamps -> rows by their size in bytes.
+    """
+    known = of_size([task.file.stamp for task in tasks])
+    return [replace(task, twins=tuple(known.get(task.file.stamp.size_bytes, ()))) for task in tasks]
 
 
 def with_metadata(
@@ -55,7 +74,7 @@ def with_metadata(
         [row_id(task.file.path) for task in tasks if task.known and task.file.path not in given]
     )
     return [
-        replace(task, metadata=given.get(task.file.path, kept.get(row_id(task.file.path), {})))
+        replace(task, metadata=given.get(task.file.path, kept.get(row_id(task.file.path))))
         for task in tasks
     ]
 

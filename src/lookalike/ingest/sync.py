@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from lookalike.embed.embedder import Embedder
 from lookalike.ingest import metadata, pipeline
 from lookalike.ingest.pipeline import Committed
-from lookalike.ingest.plan import Task, changes, is_gone, with_metadata
+from lookalike.ingest.plan import Task, changes, is_gone, with_metadata, with_twins
 from lookalike.ingest.scan import Scan
 from lookalike.records import (
     Fields,
@@ -21,6 +21,7 @@ from lookalike.records import (
     Progress,
     Skipped,
     Stamp,
+    Twin,
 )
 from lookalike.settings import Settings
 
@@ -31,6 +32,7 @@ class Store(pipeline.Sink, metadata.Rows, Protocol):
     """What syncing needs of a store."""
 
     def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]: ...  # noqa: D102
+    def of_size(self, stamps: Sequence[Stamp]) -> dict[int, list[Twin]]: ...  # noqa: D102
     def count(self) -> int: ...  # noqa: D102
     def paths_under(self, folder: str) -> Iterator[list[tuple[str, str]]]: ...  # noqa: D102
     def flush(self) -> None: ...  # noqa: D102
@@ -41,14 +43,19 @@ class _Tally:
     added: int = 0
     updated: int = 0
     unchanged: int = 0
+    moved: int = 0
     removed: int = 0
-    known_rows: int = 0
+    rows: int = 0  # that are known to be there, of files that were found
+    moved_from: set[str] = field(default_factory=set)
     skipped: list[Skipped] = field(default_factory=list)
 
     def count(self, committed: Committed) -> None:
         self.added += committed.added
         self.updated += committed.updated
+        self.unchanged += committed.unchanged
         self.removed += committed.removed
+        self.rows += committed.added - committed.removed
+        self.moved_from.update(committed.moved_from)
         self.skipped += committed.skipped
 
     def progress(self) -> Progress:
@@ -61,11 +68,13 @@ def sync(
     store: Store,
     embedder: Embedder,
     settings: Settings,
+    checksum: bool = False,
     fields_of: Callable[[str], Fields | None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IndexReport:
     """Add what is new, update what has changed, remove what is gone; safe to kill at any moment.
 
+    With `checksum`, the bytes of a file tell whether it has changed, not its size and time.
     `fields_of` tells what a path's row shall have of the user's own fields, and is asked once for
     each; where it is None or says None, a row keeps what it has. `on_progress` is called in this
     thread after every commit, and while unchanged files pass by.
@@ -73,33 +82,42 @@ def sync(
     started = time.perf_counter()
     tally = _Tally()
     report_progress = on_progress or (lambda progress: None)
+    may_be_known = store.count() > 0
 
     def tasks() -> Iterator[Task]:
-        for found in _chunks(scan, PLANNED_FILES):
+        for found in chunks(scan):
             files = [item for item in found if isinstance(item, ImageFile)]
             tally.skipped += [item for item in found if isinstance(item, Skipped)]
-            changed = changes(files, store.stamps)
-            given = _given(files, fields_of)
+            changed = changes(files, store.stamps, checksum=checksum)
+            given = given_fields(files, fields_of)
             embedded = {task.file.path for task in changed}
             rewritten = metadata.rewrite(
                 {path: fields for path, fields in given.items() if path not in embedded}, store
             )
             tally.updated += rewritten
             tally.unchanged += len(files) - len(changed) - rewritten
-            tally.known_rows += rewritten + sum(task.known for task in changed)
+            tally.rows += len(files) - len(changed) + sum(task.known for task in changed)
             report_progress(tally.progress())
-            yield from with_metadata(changed, given, store.metadata)
+            changed = with_metadata(changed, given, store.metadata)
+            yield from with_twins(changed, store.of_size) if may_be_known else changed
 
-    for committed in pipeline.run(tasks(), embedder=embedder, sink=store, settings=settings):
+    for committed in pipeline.run(
+        tasks(), embedder=embedder, sink=store, exists=exists, settings=settings
+    ):
         tally.count(committed)
         report_progress(tally.progress())
-    _remove_gone(scan, store, tally)
+    if store.count() != tally.rows:
+        for page in gone(scan, store, moved_from=tally.moved_from):
+            store.delete([key for key, _ in page])
+            tally.removed += len(page)
+            tally.moved += sum(key in tally.moved_from for key, _ in page)
+        tally.skipped += suspended(scan, store)
     store.flush()
     return IndexReport(
-        added=tally.added,
+        added=tally.added - tally.moved,
         updated=tally.updated,
-        moved=0,
-        removed=tally.removed,
+        moved=tally.moved,
+        removed=tally.removed - tally.moved,
         unchanged=tally.unchanged,
         skipped=tuple(tally.skipped),
         total=store.count(),
@@ -107,43 +125,52 @@ def sync(
     )
 
 
-def _given(
+def given_fields(
     files: Sequence[ImageFile], fields_of: Callable[[str], Fields | None] | None
 ) -> dict[str, Fields]:
+    """Paths -> the fields that `fields_of` has for these files."""
     if fields_of is None:
         return {}
     answers = ((file.path, fields_of(file.path)) for file in files)
     return {path: fields for path, fields in answers if fields is not None}
 
 
-def _remove_gone(scan: Scan, store: Store, tally: _Tally) -> None:
-    """Remove the rows below the scanned folders whose files have been deleted."""
-    rows_seen = tally.unchanged + tally.known_rows + tally.added - tally.removed
-    if store.count() == rows_seen:
-        return
+def gone(
+    scan: Scan, store: Store, *, moved_from: Collection[str]
+) -> Iterator[list[tuple[str, str]]]:
+    """Pages of (id, path) of rows below the scanned folders whose files have been deleted.
+
+    Of a folder without any picture only those in `moved_from`: see `suspended`.
+    """
     for folder in scan.walked:
-        kept = 0
+        all_of_them = folder in scan.fruitful
         for page in store.paths_under(folder):
-            gone = [
-                key
+            yield [
+                (key, path)
                 for key, path in page
-                if is_gone(path, listed=scan.listed, repeated=scan.repeated, exists=_exists)
+                if (all_of_them or key in moved_from) and _is_gone(path, scan)
             ]
-            if folder not in scan.fruitful:
-                kept += len(gone)
-                continue
-            store.delete(gone)
-            tally.removed += len(gone)
-        if kept:
-            # A drive that is not plugged in leaves an empty folder behind.
+
+
+def suspended(scan: Scan, store: Store) -> Iterator[Skipped]:
+    """Folders that have lost all pictures at once: a drive that is not plugged in leaves such."""
+    for folder in scan.walked:
+        if folder in scan.fruitful:
+            continue
+        pages = store.paths_under(folder)
+        if kept := sum(_is_gone(path, scan) for page in pages for _, path in page):
             reason = (
                 f"there is no picture in it any more, but {kept} from it are in the index and stay "
                 f"there: if they are really gone, run: lookalike remove {folder}"
             )
-            tally.skipped.append(Skipped(folder, reason))
+            yield Skipped(folder, reason)
 
 
-def _exists(path: str) -> bool:
+def _is_gone(path: str, scan: Scan) -> bool:
+    return is_gone(path, listed=scan.listed, repeated=scan.repeated, exists=exists)
+
+
+def exists(path: str) -> bool:
     """False only where the system says that there is no such name; links count as themselves."""
     try:
         os.lstat(path)
@@ -154,7 +181,8 @@ def _exists(path: str) -> bool:
     return True
 
 
-def _chunks(scan: Scan, size: int) -> Iterator[list[ImageFile | Skipped]]:
+def chunks(scan: Scan) -> Iterator[list[ImageFile | Skipped]]:
+    """What was found, in parts that are compared with the store at once."""
     items = iter(scan)
-    while chunk := list(itertools.islice(items, size)):
+    while chunk := list(itertools.islice(items, PLANNED_FILES)):
         yield chunk

@@ -37,7 +37,7 @@ from lookalike.errors import (
     StorageFull,
     StoreError,
 )
-from lookalike.records import Fields, Hit, ImageRecord, Stamp, Vector
+from lookalike.records import Fields, Hit, ImageRecord, Stamp, Twin, Vector
 from lookalike.store import filters, schema
 from lookalike.store.lite import lite_collection, load, open_lite, release_lite
 from lookalike.store.schema import CollectionModel
@@ -114,6 +114,24 @@ class MilvusStore:
         rows = self._rows(ids, ["id", "size_bytes", "mtime_ns"])
         return {row["id"]: Stamp(row["size_bytes"], row["mtime_ns"]) for row in rows}
 
+    def of_size(self, stamps: Sequence[Stamp]) -> dict[int, list[Twin]]:
+        """Rows of files with as many bytes, by that number; of very many not all.
+
+        Where there are more than a page of them, only those are looked for that have also been
+        changed at the same time, as it is with moved files.
+        """
+        sizes = sorted({stamp.size_bytes for stamp in stamps})
+        fields = ["id", "path", "content", "size_bytes"]
+        rows = self._query(f"size_bytes in {sizes}", fields) if sizes else []
+        if len(rows) == MAX_WINDOW:
+            times = sorted({stamp.mtime_ns for stamp in stamps})
+            rows = self._query(f"size_bytes in {sizes} and mtime_ns in {times}", fields)
+        twins: dict[int, list[Twin]] = {}
+        for row in rows:
+            twin = Twin(row["id"], row["path"], row["content"])
+            twins.setdefault(row["size_bytes"], []).append(twin)
+        return twins
+
     def metadata(self, ids: Sequence[str]) -> dict[str, Fields]:
         """The user's own fields of those `ids` that have a row."""
         return {row["id"]: schema.to_metadata(row) for row in self._rows(ids, ["id", "$meta"])}
@@ -167,9 +185,13 @@ class MilvusStore:
             rows = self._client.query(self.collection, filter="", output_fields=["count(*)"])
         return int(rows[0]["count(*)"])
 
-    def paths_under(self, folder: str) -> Iterator[list[tuple[str, str]]]:
-        """Pages of (id, path) of all rows below a folder; rows seen may be deleted meanwhile."""
-        for rows in self._pages(["id", "path"], filters.under(folder)):
+    def paths_under(self, folder: str | None) -> Iterator[list[tuple[str, str]]]:
+        """Pages of (id, path) of all rows below a folder, of all rows where it is None.
+
+        Rows seen may be deleted meanwhile.
+        """
+        conditions = () if folder is None else (filters.under(folder),)
+        for rows in self._pages(["id", "path"], *conditions):
             yield [(row["id"], row["path"]) for row in rows]
 
     def vectors(self) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
@@ -181,14 +203,14 @@ class MilvusStore:
     def _pages(self, fields: list[str], *conditions: str) -> Iterator[list[dict[str, Any]]]:
         parts = -(-self.count() // PAGE_ROWS)
         for part in range(parts):
-            with self._mapped_errors():
-                rows = self._client.query(
-                    self.collection,
-                    filter=" and ".join([*conditions, filters.id_range(part, parts)]),
-                    output_fields=fields,
-                    limit=MAX_WINDOW,
-                )
-            yield list(rows)
+            yield self._query(" and ".join([*conditions, filters.id_range(part, parts)]), fields)
+
+    def _query(self, condition: str, fields: list[str]) -> list[dict[str, Any]]:
+        with self._mapped_errors():
+            rows = self._client.query(
+                self.collection, filter=condition, output_fields=fields, limit=MAX_WINDOW
+            )
+        return list(rows)
 
     def search(self, vector: Vector, *, limit: int) -> list[Hit]:
         """The rows nearest to a unit `vector`, best first, scored by the collection's metric."""
