@@ -1,4 +1,4 @@
-"""Read, decode ahead, batch, embed, upsert. All concurrency of the package lives here.
+"""Read, decode ahead, batch, embed, upsert. The concurrency of indexing lives here.
 
     scan → plan ──(one thread: the caller's)
              ↓ tasks
@@ -10,34 +10,29 @@
              ↓ outcomes, in order, to the caller
 
 Each stage runs ahead of the next by a bounded number of items, so that memory does not depend on
-the number of pictures and no core waits while another stage has work. No decoder can be stopped
-from outside, so one that takes too long is left behind, and another thread takes its place.
+the number of pictures and no core waits while another stage has work.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 
 from lookalike.decode import Facts, decode, read_file
 from lookalike.embed.embedder import Embedder
 from lookalike.errors import PictureDamaged, PictureError, PictureUnreadable
+from lookalike.ingest.ahead import Impatient, ahead, batched
 from lookalike.ingest.metadata import same
 from lookalike.ingest.plan import Task
 from lookalike.records import ImageRecord, Pixels, Skipped, Stamp, row_id
 from lookalike.settings import Settings
 
 DECODED_BATCHES_AHEAD = 4
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 class Sink(Protocol):
@@ -174,83 +169,20 @@ def run(
 
     workers = settings.workers
     batch_size = settings.batch_size or embedder.batch_size
-    decoders = _Impatient(workers, "lookalike-decode", settings.max_seconds)
+    decoders = Impatient(workers, "lookalike-decode", settings.max_seconds)
     embedders = ThreadPoolExecutor(workers, "lookalike-embed")
     writer = ThreadPoolExecutor(1, "lookalike-write")
     try:
-        ahead = DECODED_BATCHES_AHEAD * batch_size
-        prepared = decoders.ahead(prepare, tasks, ahead, otherwise=too_long)
-        batches = _batched(prepared, batch_size)
-        embedded = _ahead(embedders, embed, batches, workers + 2)
-        yield from _ahead(writer, commit, embedded, 2)
+        depth = DECODED_BATCHES_AHEAD * batch_size
+        prepared = decoders.ahead(prepare, tasks, depth, otherwise=too_long)
+        batches = batched(prepared, batch_size)
+        embedded = ahead(embedders, embed, batches, workers + 2)
+        yield from ahead(writer, commit, embedded, 2)
     finally:
         # A decoder may be busy for seconds with a giant that nobody wants any more.
         decoders.leave()
         for pool in (embedders, writer):
             pool.shutdown(cancel_futures=True)
-
-
-def _ahead(pool: Executor, work: Callable[[A], B], items: Iterable[A], depth: int) -> Iterator[B]:
-    """The results of `work`, in order, while up to `depth` items are under way."""
-    pending: deque[Future[B]] = deque()
-    for item in items:
-        pending.append(pool.submit(work, item))
-        if len(pending) >= depth:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
-
-
-class _Impatient:
-    """A pool of threads of which none is waited for longer than some seconds."""
-
-    def __init__(self, workers: int, name: str, seconds: float) -> None:
-        self._workers, self._name, self._seconds = workers, name, seconds
-        self._pool = ThreadPoolExecutor(workers, name)
-
-    def ahead(
-        self,
-        work: Callable[[A], B],
-        items: Iterable[A],
-        depth: int,
-        *,
-        otherwise: Callable[[A], B],
-    ) -> Iterator[B]:
-        """The results of `work`, in order, or of `otherwise` where that takes too long."""
-        pending: deque[tuple[A, Future[B]]] = deque()
-
-        def first() -> B:
-            while True:
-                item, future = pending[0]
-                if wait([future], self._seconds).done:
-                    pending.popleft()
-                    return future.result()
-                if not future.running():
-                    continue
-                pending.popleft()
-                self.leave()
-                self._pool = ThreadPoolExecutor(self._workers, self._name)
-                for place, (waiting, other) in enumerate(pending):
-                    if other.cancelled():
-                        pending[place] = waiting, self._pool.submit(work, waiting)
-                return otherwise(item)
-
-        for item in items:
-            pending.append((item, self._pool.submit(work, item)))
-            if len(pending) >= depth:
-                yield first()
-        while pending:
-            yield first()
-
-    def leave(self) -> None:
-        """Drop what has not been begun, and wait for nothing."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _batched(items: Iterable[A], size: int) -> Iterator[list[A]]:
-    source = iter(items)
-    while batch := list(itertools.islice(source, size)):
-        yield batch
 
 
 def content_of(data: bytes) -> str:
