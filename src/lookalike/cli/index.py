@@ -26,6 +26,7 @@ from lookalike.cli.options import (
     settings_with,
 )
 from lookalike.cli.plan import print_plan
+from lookalike.cli.skip_report import check_report, write_report
 from lookalike.cli.terminal import FAILED, Terminal, startup_done
 from lookalike.index import Index
 from lookalike.ingest.metadata_file import read_metadata
@@ -41,6 +42,15 @@ def index(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if anything was skipped.")
     ] = False,
+    report_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Write what was skipped, with reasons and thumbnails; .html or .json.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
     ] = False,
@@ -83,6 +93,8 @@ def index(
     with Terminal(verbose, quiet=quiet) as terminal:
         terminal.on_interrupt = "Stopped before anything was changed."
         # What is misspelt must not leave an empty database behind.
+        if report_file:
+            check_report(report_file)
         folders = Scan(paths).folders
         unused = read_metadata(metadata, folders=folders) if metadata else {}
         if dry_run:
@@ -133,6 +145,8 @@ def index(
             first = next(iter(unused))
             terminal.say(f"{rows} of {metadata.name} {those} not indexed, e.g. {first}")
         _print(report, report_format, terminal, database=database)
+        if report_file:
+            write_report(report_file, report, sources=paths)
         if strict and report.skipped:
             raise typer.Exit(FAILED)
 
