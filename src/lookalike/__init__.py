@@ -24,6 +24,7 @@ from lookalike.errors import (
     StorageFull,
     StoreError,
     UnknownModel,
+    WatchFailed,
 )
 from lookalike.index import Index
 from lookalike.insight.evaluation import Evaluation, JudgedHit, JudgedQuery
@@ -67,6 +68,7 @@ __all__ = [
     "StorageFull",
     "StoreError",
     "UnknownModel",
+    "WatchFailed",
     "load_embedder",
 ]
 

@@ -4,6 +4,7 @@ LookalikeError
 ├── InvalidSetting            an environment variable or option with an impossible value
 ├── DownloadFailed            the sample pictures could not be fetched or unpacked
 ├── SourceNotFound            a folder or file to index that is not there
+├── WatchFailed               folders whose changes the system does not tell
 ├── LabelsUnusable            labels that nothing can be measured with
 ├── InvalidMetadata           fields of the user's own that cannot be stored, or a bad file of them
 ├── PictureError              one picture; indexing skips it, a search cannot go on
@@ -59,6 +60,14 @@ class SourceNotFound(LookalikeError):
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
         super().__init__(f"{path} {reason}. Nothing was changed; check the spelling.")
+
+
+class WatchFailed(LookalikeError):
+    """The system does not tell what changes in these folders."""
+
+    def __init__(self, folders: str, reason: str) -> None:
+        self.folders, self.reason = folders, reason
+        super().__init__(f"{folders} cannot be watched: {reason}.")
 
 
 class LabelsUnusable(LookalikeError):
