@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -17,10 +16,8 @@ import timm
 import timm.data
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from lookalike import (
-    DeviceUnavailable,
     Index,
     InvalidSetting,
     ModelMismatch,
@@ -29,7 +26,7 @@ from lookalike import (
     UnknownModel,
     load_embedder,
 )
-from lookalike.embed import exports, timm_models
+from lookalike.embed import timm_models
 from lookalike.embed.embedder import ModelEmbedder
 
 # Its threads wait for each other: with a busy neighbour two are ten times as slow as one.
@@ -41,29 +38,7 @@ SMALL = "test_resnet"  # one of timm's own for tests: 160 pixels, 512 dimensions
 
 Vectors = npt.NDArray[np.float32]
 
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Folders of their own for exported models, also for the commands that the tests run."""
-    with pytest.MonkeyPatch.context() as patch:
-        for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
-            patch.setenv(variable, str(tmp_path_factory.mktemp(variable)))
-        yield
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A file of random weights, the same each time, of the model with its classifier."""
-    folder = tmp_path_factory.mktemp("weights")
-
-    def saved(name: str) -> Path:
-        path = folder / f"{name}.safetensors"
-        if not path.exists():
-            torch.manual_seed(0)
-            save_file(timm.create_model(name, pretrained=False).state_dict(), path)
-        return path
-
-    return saved
+pytestmark = pytest.mark.usefixtures("models_cache")
 
 
 @pytest.fixture(scope="module")
@@ -146,46 +121,9 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
     """Variables of an environment in which these cannot be imported."""
     blocked = tmp_path / "blocked"
     blocked.mkdir()
-    for name in ("torch", "timm", "torchvision", "nncf"):
-        (blocked / f"{name}.py").write_text(f"raise ImportError('{name} is not here')\n")
+    hidden = dict.fromkeys(("torch", "timm", "torchvision", "nncf"))
+    (blocked / "sitecustomize.py").write_text(f"import sys; sys.modules.update({hidden})\n")
     return {"PYTHONPATH": os.pathsep.join([str(blocked), os.environ.get("PYTHONPATH", "")])}
-
-
-@pytest.mark.parametrize("damage", ["model.bin", "model.xml", "model.json", "sums.json", "shorter"])
-def test_a_damaged_export_is_made_again(
-    weights: Callable[[str], Path], files: list[Path], damage: str
-) -> None:
-    whole = load_embedder(SMALL, weights=weights(SMALL), settings=FP32)
-    before = whole.embed_files(files[:2])
-    folder = exports.find(whole.fingerprint)
-    assert folder
-    if damage == "shorter":
-        (folder / "model.bin").write_bytes((folder / "model.bin").read_bytes()[:-1000])
-    else:
-        data = bytearray((folder / damage).read_bytes())
-        data[len(data) // 2 : len(data) // 2 + 8] = b"\0" * 8
-        (folder / damage).write_bytes(data)
-    mended = load_embedder(SMALL, weights=weights(SMALL), settings=FP32)
-    assert np.allclose(mended.embed_files(files[:2]), before)
-    assert exports.is_whole(folder)
-
-
-def _export(path: Path) -> str:
-    return load_embedder(SMALL, weights=path, settings=FP32).fingerprint
-
-
-def test_two_processes_may_export_at_once(
-    weights: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    path = weights(SMALL)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        one, other = pool.map(_export, [path, path], chunksize=1)
-    assert one == other
-    folder = exports.find(one)
-    assert folder
-    assert exports.is_whole(folder)
-    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_model_that_openvino_cannot_convert_runs_on_pytorch_and_says_so(
@@ -244,45 +182,6 @@ def test_pictures_are_prepared_as_timm_does(
         expected = transform(upright).numpy().transpose(1, 2, 0)
         assert pixels.shape == expected.shape
         assert abs(pixels.astype(int) - expected).mean() < 2
-
-
-def test_pytorch_gives_the_vectors_of_openvino(
-    weights: Callable[[str], Path], files: list[Path]
-) -> None:
-    from lookalike.embed import torch_engine  # noqa: PLC0415
-
-    embedder = load_embedder(SMALL, weights=weights(SMALL), settings=FP32)
-    pictures = np.stack([embedder.prepare(Image.open(path).convert("RGB")) for path in files[:9]])
-    engine = torch_engine.start(embedder.description, SMALL, weights(SMALL), "cpu", "fp32")
-    assert (engine(pictures) * embedder.embed(pictures)).sum(axis=1).min() >= 0.9999
-    lower = torch_engine.start(embedder.description, SMALL, weights(SMALL), "cpu", "bf16")
-    assert (lower(pictures) * embedder.embed(pictures)).sum(axis=1).min() >= 0.99
-
-
-def test_out_of_memory_halves_the_batch_and_goes_on(
-    weights: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from lookalike.embed import torch_engine  # noqa: PLC0415
-
-    embedder = load_embedder(SMALL, weights=weights(SMALL), settings=FP32)
-    engine = torch_engine.start(embedder.description, SMALL, weights(SMALL), "cpu", "fp32")
-    pictures = np.random.default_rng(0).integers(0, 255, (11, 160, 160, 3), np.uint8)
-    expected = engine(pictures)
-    run, tried = engine._run, []
-
-    def small(batch: Any) -> Any:
-        tried.append(len(batch))
-        if len(batch) > fits:
-            raise torch.OutOfMemoryError("too much")
-        return run(batch)
-
-    monkeypatch.setattr(engine, "_run", small)
-    fits = 3
-    assert np.allclose(engine(pictures), expected, atol=1e-5)
-    assert tried == [11, 5, 2, 2, 2, 2, 2, 1]
-    fits = 0
-    with pytest.raises(ModelUnusable, match="memory"):
-        engine(pictures)
 
 
 def test_int8_is_another_model_that_is_kept_with_the_index(
@@ -367,17 +266,6 @@ def test_an_unknown_model_is_told_the_nearest_names(cli: Callable[..., Any], sam
     assert refused.err.count("\n") == 1
 
 
-def test_weights_that_cannot_be_downloaded_name_the_ways_offline(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    for name in (SMALL, "hf-hub:owner/no-such-model"):
-        with pytest.raises(ModelUnusable, match="--weights FILE") as caught:
-            load_embedder(name)
-        assert "\n" not in str(caught.value)
-
-
 def test_a_model_without_pooled_features_is_refused(
     monkeypatch: pytest.MonkeyPatch, weights: Callable[[str], Path]
 ) -> None:
@@ -387,22 +275,6 @@ def test_a_model_without_pooled_features_is_refused(
     )
     with pytest.raises(ModelUnusable, match="no pooled features"):
         load_embedder("resnet18", weights=weights("resnet18"))
-
-
-def test_a_device_that_is_not_there_is_refused(
-    weights: Callable[[str], Path], cli: Callable[..., Any], samples: Path
-) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    settings = Settings(device="cuda:1")
-    embedder = load_embedder(SMALL, weights=weights(SMALL), settings=settings)
-    with pytest.raises(DeviceUnavailable, match="auto, cpu"):
-        embedder.load()
-    refused = cli("index", samples, "--model", SMALL, "--weights", weights(SMALL), "--device", "x")
-    assert refused.code == 1
-    assert "cuda:N" in refused.err
-    with pytest.raises(InvalidSetting, match="name a timm model"):
-        load_embedder(settings=settings)
 
 
 def test_a_preset_is_a_short_name(weights: Callable[[str], Path]) -> None:
@@ -450,19 +322,6 @@ def test_a_damaged_int8_model_is_noticed_and_a_lost_one_named(
     assert lost.code == 1
     assert "not on this machine" in lost.err
     assert lost.err.count("\n") == 1
-
-
-def test_what_stands_in_a_database_or_a_request_is_no_path(
-    weights: Callable[[str], Path], tmp_path: Path
-) -> None:
-    embedder = load_embedder(SMALL, weights=weights(SMALL))
-    folder = exports.find(embedder.fingerprint)
-    assert folder
-    for fingerprint in (str(folder), f"../models/{folder.name}", "", "x\0"):
-        assert exports.find(fingerprint) is None
-    for request in (folder.parent / "requests").iterdir():
-        request.write_bytes(b"\0\xff" * 16)
-    assert load_embedder(SMALL, weights=weights(SMALL)).fingerprint == embedder.fingerprint
 
 
 @pytest.mark.parametrize("name", ["levit_128s", "repvit_m0_9", "caformer_s18", "test_vit"])

@@ -4,6 +4,7 @@ from lookalike.embed.catalog import load_embedder
 from lookalike.errors import (
     DeviceUnavailable,
     DownloadFailed,
+    ExtraBroken,
     ExtraMissing,
     IndexIncompatible,
     IndexLocked,
@@ -36,6 +37,7 @@ __all__ = [
     "DownloadFailed",
     "Estimate",
     "Evaluation",
+    "ExtraBroken",
     "ExtraMissing",
     "Hit",
     "Index",
