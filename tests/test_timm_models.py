@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,7 @@ from lookalike import (
     UnknownModel,
     load_embedder,
 )
-from lookalike.embed import timm_models
+from lookalike.embed import exports, timm_models
 from lookalike.embed.embedder import ModelEmbedder
 
 # Its threads wait for each other: with a busy neighbour two are ten times as slow as one.
@@ -43,7 +46,8 @@ pytestmark = pytest.mark.usefixtures("models_cache")
 
 @pytest.fixture(scope="module")
 def files(samples: Path) -> list[Path]:
-    return sorted(samples.glob("*/*.jpg"))[::3]
+    """A picture of each kind."""
+    return [min(folder.glob("*.jpg")) for folder in sorted(samples.iterdir()) if folder.is_dir()]
 
 
 def plain_timm(name: str, weights: Path, files: list[Path]) -> Vectors:
@@ -188,14 +192,21 @@ def test_int8_is_another_model_that_is_kept_with_the_index(
     weights: Callable[[str], Path], samples: Path, cli: Callable[..., Any]
 ) -> None:
     named = ("--model", SMALL, "--weights", weights(SMALL))
-    made = cli("index", samples, *named, "--precision", "int8")
+    folders = (samples / "birds", samples / "deer")
+    kept = exports.calibrated_folder()
+    for name, days in ((".killed", 2), (".at-work", 0)):
+        (kept / name).mkdir(parents=True)
+        then = time.time() - days * 86_400
+        os.utime(kept / name, (then, then))
+    made = cli("index", *folders, *named, "--precision", "int8")
     assert made.code == 0, made.err
-    assert "top-10 overlap with fp32 on" in made.err
-    assert "of your pictures: " in made.err
-    again = cli("index", samples)
+    assert made.out.startswith("18 added")
+    assert "top-10 overlap with fp32 on 18 of your pictures: " in made.err
+    assert [path.name for path in kept.iterdir() if path.name.startswith(".")] == [".at-work"]
+    again = cli("index", *folders)
     assert again.code == 0, again.err
-    assert "86 unchanged" in again.out
-    same = cli("index", samples, *named, "--precision", "int8")
+    assert "18 unchanged" in again.out
+    same = cli("index", *folders, *named, "--precision", "int8")
     assert same.code == 0, same.err
     assert "overlap" not in same.err
     found = cli("search", samples / "birds" / "crow.jpg", "--format", "paths", "-k", "1")
@@ -216,7 +227,28 @@ def test_another_model_is_refused_with_the_command_that_indexes_again(
         Index.open(tmp_path / "a.db", model=SMALL, weights=weights(SMALL))
     message = str(caught.value)
     assert "efficientnet-lite0-384" in message
-    assert f"lookalike index FOLDER --db OTHER.db --model {SMALL}" in message
+    command = f"lookalike index FOLDER --db OTHER.db --model {SMALL} --weights {weights(SMALL)}"
+    assert message.endswith(command)
+
+
+def test_the_command_that_indexes_again_repeats_the_weights_and_the_precision(
+    weights: Callable[[str], Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "my own.safetensors"
+    shutil.copy(weights(SMALL), file)
+    Index.open(tmp_path / "a.db").close()
+    for precision in ("fp32", "int8"):
+        with pytest.raises(ModelMismatch) as caught:
+            Index.open(
+                tmp_path / "a.db",
+                model=SMALL,
+                weights=file,
+                settings=Settings(precision=precision),
+            )
+        _, _, command = str(caught.value).partition("for the second: ")
+        assert shlex.split(command)[-6:] == [
+            *("--model", SMALL, "--weights", str(file), "--precision", precision)
+        ]
 
 
 def saved(path: Path, state: object) -> Path:
@@ -278,9 +310,9 @@ def test_a_model_without_pooled_features_is_refused(
 
 
 def test_a_preset_is_a_short_name(weights: Callable[[str], Path]) -> None:
-    path = weights("convnext_tiny.in12k_ft_in1k")
-    embedder: ModelEmbedder = load_embedder("convnext-tiny", weights=path)
-    assert (embedder.name, embedder.dim) == ("convnext-tiny", 768)
+    path = weights("mobilenetv4_conv_medium.e250_r384_in12k")
+    embedder: ModelEmbedder = load_embedder("mobilenetv4-medium", weights=path)
+    assert (embedder.name, embedder.dim) == ("mobilenetv4-medium", 1280)
 
 
 def test_naming_a_file_without_its_model_is_refused(tmp_path: Path) -> None:
@@ -303,18 +335,25 @@ def test_loading_a_model_that_is_ready_imports_no_torch(weights: Callable[[str],
 
 
 def test_a_damaged_int8_model_is_noticed_and_a_lost_one_named(
-    samples: Path, cli: Callable[..., Any], tmp_path: Path
+    samples: Path,
+    cli: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    home = {"XDG_DATA_HOME": str(tmp_path / "data")}
-    made = cli("index", samples / "birds", "--precision", "int8", "--format", "json", **home)
-    assert made.json["added"] == 12, "NNCF draws its progress elsewhere"
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    database, folder = tmp_path / "photos.db", samples / "birds"
+    int8 = Settings(precision="int8")
+    with Index.open(database, calibration=[folder], settings=int8) as index:
+        assert index.add(folder).added == 12
+    assert capfd.readouterr().out == "", "NNCF draws its progress elsewhere"
     picture = samples / "birds" / "crow.jpg"
-    assert cli("search", picture, LOOKALIKE_PRECISION="int8", **home).code == 0
+    assert cli("search", picture, LOOKALIKE_PRECISION="int8").code == 0
     (weights,) = tmp_path.glob("data/lookalike/models/*/model.bin")
     data = bytearray(weights.read_bytes())
     data[5000:9000] = bytes(4000)
     weights.write_bytes(data)
-    damaged = cli("search", picture, **home)
+    damaged = cli("search", picture)
     assert damaged.code == 1
     assert "is damaged" in damaged.err
     assert damaged.err.count("\n") == 1
@@ -334,8 +373,9 @@ def test_a_checkpoint_with_any_kind_of_classifier_fits(
 
 
 def test_naming_a_device_for_an_index_of_another_model_names_that_model(
-    weights: Callable[[str], Path], samples: Path, cli: Callable[..., Any]
+    weights: Callable[[str], Path], samples: Path, cli: Callable[..., Any], tmp_path: Path
 ) -> None:
-    assert cli("index", samples / "birds", "--model", SMALL, "--weights", weights(SMALL)).code == 0
+    with Index.open(tmp_path / "photos.db", model=SMALL, weights=weights(SMALL)) as index:
+        index.add(samples / "birds")
     done = cli("index", samples / "birds", "--device", "cpu")
     assert (done.code, "12 unchanged" in done.out) == (0, True)

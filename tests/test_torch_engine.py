@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("models_cache")
 
 @pytest.fixture(scope="module")
 def files(samples: Path) -> list[Path]:
-    return sorted(samples.glob("*/*.jpg"))[::3]
+    return sorted(samples.glob("*/*.jpg"))[::6]
 
 
 def test_pytorch_gives_the_vectors_of_openvino(
@@ -130,9 +130,8 @@ def test_a_device_that_is_not_there_is_refused(
     refused = cli("index", samples, "--model", SMALL, "--weights", weights(SMALL), "--device", "x")
     assert refused.code == 1
     assert "cuda:N" in refused.err
-    there = {"model": SMALL, "weights": weights(SMALL), "settings": settings}
     with pytest.raises(DeviceUnavailable, match="auto, cpu"):
-        Index.open(tmp_path / "photos.db", **there)
+        Index.open(tmp_path / "photos.db", model=SMALL, weights=weights(SMALL), settings=settings)
     assert not (tmp_path / "photos.db").exists(), "it would be empty"
     with pytest.raises(InvalidSetting, match="name a timm model"):
         load_embedder(settings=settings)
