@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,35 @@ def photos(samples: Path, tmp_path: Path) -> Path:
     for group in ("birds", "flowers", "trees"):
         shutil.copytree(samples / group, folder / group)
     return folder
+
+
+@pytest.fixture(scope="module")
+def models_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Folders of their own for exported models, also for the commands that the tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+            patch.setenv(variable, str(tmp_path_factory.mktemp(variable)))
+        yield
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives a file of random weights, the same each time, of a timm model with its classifier."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def saved(name: str) -> Path:
+        # Imported here: few tests need it, and it takes seconds.
+        import timm  # noqa: PLC0415
+        import torch  # noqa: PLC0415
+        from safetensors.torch import save_file  # noqa: PLC0415
+
+        path = folder / f"{name}.safetensors"
+        if not path.exists():
+            torch.manual_seed(0)
+            save_file(timm.create_model(name, pretrained=False).state_dict(), path)
+        return path
+
+    return saved
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def test_a_search_that_finds_nothing_fails_and_says_so(cli: Cli) -> None:
 
 
 def test_without_timm_the_search_says_how_to_get_it(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "timm.py").write_text("raise ImportError('No module named timm')")
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['timm'] = None")
     path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
     assert cli("models", PYTHONPATH=path).code == 0
     failed = cli("models", "--search", "resnet", PYTHONPATH=path)
@@ -141,4 +141,18 @@ def test_without_timm_the_search_says_how_to_get_it(cli: Cli, tmp_path: Path) ->
     assert failed.err == (
         "lookalike: searching timm's names needs timm; install it with: "
         "pip install 'lookalike[timm]'\n"
+    )
+
+
+def test_a_timm_that_does_not_load_is_not_taken_for_a_missing_one(cli: Cli, tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    reason = "operator torchvision::nms does not exist"
+    (tmp_path / "torchvision.py").write_text(f"raise RuntimeError('{reason}')")
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    failed = cli("models", "--search", "resnet", PYTHONPATH=path)
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err == (
+        f"lookalike: searching timm's names needs timm, which is installed but does not load "
+        f"({reason}). Install what belongs together again: "
+        "pip install --force-reinstall torch torchvision timm\n"
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,8 @@ import timm
 import timm.data
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from lookalike import (
-    DeviceUnavailable,
     Index,
     InvalidSetting,
     ModelMismatch,
@@ -41,34 +41,13 @@ SMALL = "test_resnet"  # one of timm's own for tests: 160 pixels, 512 dimensions
 
 Vectors = npt.NDArray[np.float32]
 
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Folders of their own for exported models, also for the commands that the tests run."""
-    with pytest.MonkeyPatch.context() as patch:
-        for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
-            patch.setenv(variable, str(tmp_path_factory.mktemp(variable)))
-        yield
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A file of random weights, the same each time, of the model with its classifier."""
-    folder = tmp_path_factory.mktemp("weights")
-
-    def saved(name: str) -> Path:
-        path = folder / f"{name}.safetensors"
-        if not path.exists():
-            torch.manual_seed(0)
-            save_file(timm.create_model(name, pretrained=False).state_dict(), path)
-        return path
-
-    return saved
+pytestmark = pytest.mark.usefixtures("models_cache")
 
 
 @pytest.fixture(scope="module")
 def files(samples: Path) -> list[Path]:
-    return sorted(samples.glob("*/*.jpg"))[::3]
+    """A picture of each kind."""
+    return [min(folder.glob("*.jpg")) for folder in sorted(samples.iterdir()) if folder.is_dir()]
 
 
 def plain_timm(name: str, weights: Path, files: list[Path]) -> Vectors:
@@ -146,46 +125,9 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
     """Variables of an environment in which these cannot be imported."""
     blocked = tmp_path / "blocked"
     blocked.mkdir()
-    for name in ("torch", "timm", "torchvision", "nncf"):
-        (blocked / f"{name}.py").write_text(f"raise ImportError('{name} is not here')\n")
+    hidden = dict.fromkeys(("torch", "timm", "torchvision", "nncf"))
+    (blocked / "sitecustomize.py").write_text(f"import sys; sys.modules.update({hidden})\n")
     return {"PYTHONPATH": os.pathsep.join([str(blocked), os.environ.get("PYTHONPATH", "")])}
-
-
-@pytest.mark.parametrize("damage", ["model.bin", "model.xml", "model.json", "sums.json", "shorter"])
-def test_a_damaged_export_is_made_again(
-    weights: Callable[[str], Path], files: list[Path], damage: str
-) -> None:
-    whole = load_embedder(SMALL, weights=weights(SMALL), settings=FP32)
-    before = whole.embed_files(files[:2])
-    folder = exports.find(whole.fingerprint)
-    assert folder
-    if damage == "shorter":
-        (folder / "model.bin").write_bytes((folder / "model.bin").read_bytes()[:-1000])
-    else:
-        data = bytearray((folder / damage).read_bytes())
-        data[len(data) // 2 : len(data) // 2 + 8] = b"\0" * 8
-        (folder / damage).write_bytes(data)
-    mended = load_embedder(SMALL, weights=weights(SMALL), settings=FP32)
-    assert np.allclose(mended.embed_files(files[:2]), before)
-    assert exports.is_whole(folder)
-
-
-def _export(path: Path) -> str:
-    return load_embedder(SMALL, weights=path, settings=FP32).fingerprint
-
-
-def test_two_processes_may_export_at_once(
-    weights: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    path = weights(SMALL)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        one, other = pool.map(_export, [path, path], chunksize=1)
-    assert one == other
-    folder = exports.find(one)
-    assert folder
-    assert exports.is_whole(folder)
-    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_model_that_openvino_cannot_convert_runs_on_pytorch_and_says_so(
@@ -246,57 +188,25 @@ def test_pictures_are_prepared_as_timm_does(
         assert abs(pixels.astype(int) - expected).mean() < 2
 
 
-def test_pytorch_gives_the_vectors_of_openvino(
-    weights: Callable[[str], Path], files: list[Path]
-) -> None:
-    from lookalike.embed import torch_engine  # noqa: PLC0415
-
-    embedder = load_embedder(SMALL, weights=weights(SMALL), settings=FP32)
-    pictures = np.stack([embedder.prepare(Image.open(path).convert("RGB")) for path in files[:9]])
-    engine = torch_engine.start(embedder.description, SMALL, weights(SMALL), "cpu", "fp32")
-    assert (engine(pictures) * embedder.embed(pictures)).sum(axis=1).min() >= 0.9999
-    lower = torch_engine.start(embedder.description, SMALL, weights(SMALL), "cpu", "bf16")
-    assert (lower(pictures) * embedder.embed(pictures)).sum(axis=1).min() >= 0.99
-
-
-def test_out_of_memory_halves_the_batch_and_goes_on(
-    weights: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from lookalike.embed import torch_engine  # noqa: PLC0415
-
-    embedder = load_embedder(SMALL, weights=weights(SMALL), settings=FP32)
-    engine = torch_engine.start(embedder.description, SMALL, weights(SMALL), "cpu", "fp32")
-    pictures = np.random.default_rng(0).integers(0, 255, (11, 160, 160, 3), np.uint8)
-    expected = engine(pictures)
-    run, tried = engine._run, []
-
-    def small(batch: Any) -> Any:
-        tried.append(len(batch))
-        if len(batch) > fits:
-            raise torch.OutOfMemoryError("too much")
-        return run(batch)
-
-    monkeypatch.setattr(engine, "_run", small)
-    fits = 3
-    assert np.allclose(engine(pictures), expected, atol=1e-5)
-    assert tried == [11, 5, 2, 2, 2, 2, 2, 1]
-    fits = 0
-    with pytest.raises(ModelUnusable, match="memory"):
-        engine(pictures)
-
-
 def test_int8_is_another_model_that_is_kept_with_the_index(
     weights: Callable[[str], Path], samples: Path, cli: Callable[..., Any]
 ) -> None:
     named = ("--model", SMALL, "--weights", weights(SMALL))
-    made = cli("index", samples, *named, "--precision", "int8")
+    folders = (samples / "birds", samples / "deer")
+    kept = exports.calibrated_folder()
+    for name, days in ((".killed", 2), (".at-work", 0)):
+        (kept / name).mkdir(parents=True)
+        then = time.time() - days * 86_400
+        os.utime(kept / name, (then, then))
+    made = cli("index", *folders, *named, "--precision", "int8")
     assert made.code == 0, made.err
-    assert "top-10 overlap with fp32 on" in made.err
-    assert "of your pictures: " in made.err
-    again = cli("index", samples)
+    assert made.out.startswith("18 added")
+    assert "top-10 overlap with fp32 on 18 of your pictures: " in made.err
+    assert [path.name for path in kept.iterdir() if path.name.startswith(".")] == [".at-work"]
+    again = cli("index", *folders)
     assert again.code == 0, again.err
-    assert "86 unchanged" in again.out
-    same = cli("index", samples, *named, "--precision", "int8")
+    assert "18 unchanged" in again.out
+    same = cli("index", *folders, *named, "--precision", "int8")
     assert same.code == 0, same.err
     assert "overlap" not in same.err
     found = cli("search", samples / "birds" / "crow.jpg", "--format", "paths", "-k", "1")
@@ -317,7 +227,28 @@ def test_another_model_is_refused_with_the_command_that_indexes_again(
         Index.open(tmp_path / "a.db", model=SMALL, weights=weights(SMALL))
     message = str(caught.value)
     assert "efficientnet-lite0-384" in message
-    assert f"lookalike index FOLDER --db OTHER.db --model {SMALL}" in message
+    command = f"lookalike index FOLDER --db OTHER.db --model {SMALL} --weights {weights(SMALL)}"
+    assert message.endswith(command)
+
+
+def test_the_command_that_indexes_again_repeats_the_weights_and_the_precision(
+    weights: Callable[[str], Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "my own.safetensors"
+    shutil.copy(weights(SMALL), file)
+    Index.open(tmp_path / "a.db").close()
+    for precision in ("fp32", "int8"):
+        with pytest.raises(ModelMismatch) as caught:
+            Index.open(
+                tmp_path / "a.db",
+                model=SMALL,
+                weights=file,
+                settings=Settings(precision=precision),
+            )
+        _, _, command = str(caught.value).partition("for the second: ")
+        assert shlex.split(command)[-6:] == [
+            *("--model", SMALL, "--weights", str(file), "--precision", precision)
+        ]
 
 
 def saved(path: Path, state: object) -> Path:
@@ -367,17 +298,6 @@ def test_an_unknown_model_is_told_the_nearest_names(cli: Callable[..., Any], sam
     assert refused.err.count("\n") == 1
 
 
-def test_weights_that_cannot_be_downloaded_name_the_ways_offline(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    for name in (SMALL, "hf-hub:owner/no-such-model"):
-        with pytest.raises(ModelUnusable, match="--weights FILE") as caught:
-            load_embedder(name)
-        assert "\n" not in str(caught.value)
-
-
 def test_a_model_without_pooled_features_is_refused(
     monkeypatch: pytest.MonkeyPatch, weights: Callable[[str], Path]
 ) -> None:
@@ -389,26 +309,10 @@ def test_a_model_without_pooled_features_is_refused(
         load_embedder("resnet18", weights=weights("resnet18"))
 
 
-def test_a_device_that_is_not_there_is_refused(
-    weights: Callable[[str], Path], cli: Callable[..., Any], samples: Path
-) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    settings = Settings(device="cuda:1")
-    embedder = load_embedder(SMALL, weights=weights(SMALL), settings=settings)
-    with pytest.raises(DeviceUnavailable, match="auto, cpu"):
-        embedder.load()
-    refused = cli("index", samples, "--model", SMALL, "--weights", weights(SMALL), "--device", "x")
-    assert refused.code == 1
-    assert "cuda:N" in refused.err
-    with pytest.raises(InvalidSetting, match="name a timm model"):
-        load_embedder(settings=settings)
-
-
 def test_a_preset_is_a_short_name(weights: Callable[[str], Path]) -> None:
-    path = weights("convnext_tiny.in12k_ft_in1k")
-    embedder: ModelEmbedder = load_embedder("convnext-tiny", weights=path)
-    assert (embedder.name, embedder.dim) == ("convnext-tiny", 768)
+    path = weights("mobilenetv4_conv_medium.e250_r384_in12k")
+    embedder: ModelEmbedder = load_embedder("mobilenetv4-medium", weights=path)
+    assert (embedder.name, embedder.dim) == ("mobilenetv4-medium", 1280)
 
 
 def test_naming_a_file_without_its_model_is_refused(tmp_path: Path) -> None:
@@ -431,18 +335,25 @@ def test_loading_a_model_that_is_ready_imports_no_torch(weights: Callable[[str],
 
 
 def test_a_damaged_int8_model_is_noticed_and_a_lost_one_named(
-    samples: Path, cli: Callable[..., Any], tmp_path: Path
+    samples: Path,
+    cli: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    home = {"XDG_DATA_HOME": str(tmp_path / "data")}
-    made = cli("index", samples / "birds", "--precision", "int8", "--format", "json", **home)
-    assert made.json["added"] == 12, "NNCF draws its progress elsewhere"
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    database, folder = tmp_path / "photos.db", samples / "birds"
+    int8 = Settings(precision="int8")
+    with Index.open(database, calibration=[folder], settings=int8) as index:
+        assert index.add(folder).added == 12
+    assert capfd.readouterr().out == "", "NNCF draws its progress elsewhere"
     picture = samples / "birds" / "crow.jpg"
-    assert cli("search", picture, LOOKALIKE_PRECISION="int8", **home).code == 0
+    assert cli("search", picture, LOOKALIKE_PRECISION="int8").code == 0
     (weights,) = tmp_path.glob("data/lookalike/models/*/model.bin")
     data = bytearray(weights.read_bytes())
     data[5000:9000] = bytes(4000)
     weights.write_bytes(data)
-    damaged = cli("search", picture, **home)
+    damaged = cli("search", picture)
     assert damaged.code == 1
     assert "is damaged" in damaged.err
     assert damaged.err.count("\n") == 1
@@ -450,19 +361,6 @@ def test_a_damaged_int8_model_is_noticed_and_a_lost_one_named(
     assert lost.code == 1
     assert "not on this machine" in lost.err
     assert lost.err.count("\n") == 1
-
-
-def test_what_stands_in_a_database_or_a_request_is_no_path(
-    weights: Callable[[str], Path], tmp_path: Path
-) -> None:
-    embedder = load_embedder(SMALL, weights=weights(SMALL))
-    folder = exports.find(embedder.fingerprint)
-    assert folder
-    for fingerprint in (str(folder), f"../models/{folder.name}", "", "x\0"):
-        assert exports.find(fingerprint) is None
-    for request in (folder.parent / "requests").iterdir():
-        request.write_bytes(b"\0\xff" * 16)
-    assert load_embedder(SMALL, weights=weights(SMALL)).fingerprint == embedder.fingerprint
 
 
 @pytest.mark.parametrize("name", ["levit_128s", "repvit_m0_9", "caformer_s18", "test_vit"])
@@ -475,8 +373,9 @@ def test_a_checkpoint_with_any_kind_of_classifier_fits(
 
 
 def test_naming_a_device_for_an_index_of_another_model_names_that_model(
-    weights: Callable[[str], Path], samples: Path, cli: Callable[..., Any]
+    weights: Callable[[str], Path], samples: Path, cli: Callable[..., Any], tmp_path: Path
 ) -> None:
-    assert cli("index", samples / "birds", "--model", SMALL, "--weights", weights(SMALL)).code == 0
+    with Index.open(tmp_path / "photos.db", model=SMALL, weights=weights(SMALL)) as index:
+        index.add(samples / "birds")
     done = cli("index", samples / "birds", "--device", "cpu")
     assert (done.code, "12 unchanged" in done.out) == (0, True)

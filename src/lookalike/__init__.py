@@ -4,6 +4,7 @@ from lookalike.embed.catalog import load_embedder
 from lookalike.errors import (
     DeviceUnavailable,
     DownloadFailed,
+    ExtraBroken,
     ExtraMissing,
     IndexIncompatible,
     IndexLocked,
@@ -38,6 +39,7 @@ __all__ = [
     "DownloadFailed",
     "Estimate",
     "Evaluation",
+    "ExtraBroken",
     "ExtraMissing",
     "Hit",
     "Index",

@@ -15,7 +15,8 @@ LookalikeError
 │   ├── ModelUnusable         the model's files are missing or damaged
 │   ├── ModelMismatch         the index was made with another model
 │   ├── DeviceUnavailable     there is no such device to run it on
-│   └── ExtraMissing          it needs an optional part of lookalike
+│   ├── ExtraMissing          it needs an optional part of lookalike
+│   └── ExtraBroken           that part is installed, but does not load
 └── StoreError                the database
     ├── IndexNotFound         there is none, or it has no such collection
     ├── IndexLocked           another process has it open
@@ -26,6 +27,8 @@ LookalikeError
 """
 
 from __future__ import annotations
+
+import shlex
 
 
 def reason_of(error: BaseException) -> str:
@@ -133,14 +136,24 @@ class ModelMismatch(ModelError):
     """The index holds embeddings of another model; scores between the two mean nothing."""
 
     def __init__(
-        self, *, database: str, indexed: tuple[str, str], requested: tuple[str, str]
+        self,
+        *,
+        database: str,
+        indexed: tuple[str, str],
+        requested: tuple[str, str],
+        weights: str | None = None,
+        precision: str = "auto",
     ) -> None:
         self.database, self.indexed, self.requested = database, indexed, requested
+        self.weights, self.precision = weights, precision
+        options = f" --weights {shlex.quote(weights)}" if weights else ""
+        if precision != "auto":
+            options += f" --precision {precision}"
         super().__init__(
             f"{database} was made with the model {indexed[0]} ({indexed[1][:8]}), but "
             f"{requested[0]} ({requested[1][:8]}) is asked for, and their embeddings cannot be "
             "compared. Leave --model out to go on with the first, or index again for the second: "
-            f"lookalike index FOLDER --db OTHER.db --model {requested[0]}"
+            f"lookalike index FOLDER --db OTHER.db --model {requested[0]}{options}"
         )
 
 
@@ -151,6 +164,17 @@ class ExtraMissing(ModelError):
         self.what, self.extra = what, extra
         # No full stop: it would be copied along with the command.
         super().__init__(f"{what} needs {extra}; install it with: pip install 'lookalike[{extra}]'")
+
+
+class ExtraBroken(ModelError):
+    """An optional part is installed, but fails to import; `reason` is what it says itself."""
+
+    def __init__(self, what: str, *, extra: str, packages: str, reason: str) -> None:
+        self.what, self.extra, self.reason = what, extra, reason
+        super().__init__(
+            f"{what} needs {extra}, which is installed but does not load ({reason}). Install what "
+            f"belongs together again: pip install --force-reinstall {packages}"
+        )
 
 
 class StoreError(LookalikeError):

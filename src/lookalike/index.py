@@ -123,6 +123,9 @@ class Index:
             described = remembered
         if create and (embedder or remembered is None):
             first = embedder or load_embedder(settings=settings)
+            if embedder and remembered is None:
+                # What it lacks, a device or a package, must not leave an empty database behind.
+                embedder.load()
             described = CollectionModel(
                 model=first.name,
                 fingerprint=first.fingerprint,
@@ -138,6 +141,8 @@ class Index:
                     database=path,
                     indexed=(made_with.model, made_with.fingerprint),
                     requested=(embedder.name, embedder.fingerprint),
+                    weights=None if weights is None else os.fspath(weights),
+                    precision=settings.precision,
                 )
             if metric and made_with.metric != metric:
                 raise MetricMismatch(database=path, indexed=made_with.metric, requested=metric)

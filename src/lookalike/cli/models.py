@@ -13,8 +13,8 @@ import typer
 
 from lookalike.cli.options import Quiet, Verbose, Version
 from lookalike.cli.terminal import FAILED, Terminal
+from lookalike.embed import extras
 from lookalike.embed.presets import PRESETS, Preset
-from lookalike.errors import ExtraMissing
 
 HEADER = ("name", "dim", "pixels", "params", "GMACs", "licence of the weights")
 
@@ -63,12 +63,9 @@ def models(
 
 
 def _print_names(pattern: str, model_format: ModelFormat, terminal: Terminal) -> None:
-    try:
-        # Imported here: it takes seconds, and only this needs it.
-        from lookalike.embed.timm_names import pretrained_names  # noqa: PLC0415
-    except ImportError as error:
-        raise ExtraMissing("searching timm's names", extra="timm") from error
-    names = pretrained_names(pattern)
+    # Loaded here: it takes seconds, and only this needs it.
+    timm_names = extras.load("timm_names", "searching timm's names", extra="timm")
+    names: list[str] = timm_names.pretrained_names(pattern)
     if model_format is ModelFormat.json:
         typer.echo(json.dumps({"names": names}))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -11,18 +12,17 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
-from lookalike.embed import exports
+from lookalike.embed import exports, extras
 from lookalike.embed.description import ModelDescription
 from lookalike.embed.embedder import Engine, ModelEmbedder, prepare_file
 from lookalike.embed.presets import DEFAULT_MODEL, PRESETS
-from lookalike.errors import ExtraMissing, InvalidSetting, ModelUnusable, PictureError
+from lookalike.errors import InvalidSetting, ModelUnusable, PictureError
 from lookalike.records import Pixels
 from lookalike.settings import Settings
 
@@ -40,6 +40,7 @@ class Source:
     name: str
     weights: Path | None = None
     weights_sum: str = ""
+    recalled: bool = False  # the file may be gone or have changed since
 
     @property
     def timm_name(self) -> str:
@@ -58,6 +59,26 @@ class Source:
         except OSError as error:
             reason = error.strerror or str(error)
             raise ModelUnusable(f"The weights {path} cannot be read ({reason}).") from error
+
+    @classmethod
+    def recall(cls, name: str, fingerprint: str) -> Source:
+        """What a model was made from, as far as that has been kept."""
+        weights = exports.weights_of(fingerprint)
+        return cls(name, *weights, recalled=True) if weights else cls(name)
+
+    def check(self) -> None:
+        """Raise `ModelUnusable` where a recalled file is not the one that it was."""
+        if self.weights is None or not self.recalled:
+            return
+        try:
+            same = exports.file_sum(self.weights) == self.weights_sum
+        except OSError:
+            same = False
+        if not same:
+            raise ModelUnusable(
+                f"The weights {self.weights}, which the {self.name} of this index was made from, "
+                "are gone or have changed: name them again with --weights FILE."
+            )
 
 
 def load_embedder(
@@ -92,6 +113,8 @@ def load_embedder(
     else:
         source = Source.of(model, weights)
         folder = exports.requested(source.name, source.weights_sum) or _exported(source)
+        if source.weights:
+            exports.remember_weights(folder.name, source.weights, source.weights_sum)
     if settings.precision != "int8":
         return _embedder(folder, model, source, settings)
     settings = dataclasses.replace(settings, device="cpu")
@@ -115,7 +138,8 @@ def load_remembered(name: str, fingerprint: str, *, settings: Settings) -> Model
         folder = exports.find(fingerprint)
     if folder is None:
         return load_embedder(name, settings=settings)
-    embedder = _embedder(folder, name, None if packaged else Source(name), settings)
+    source = None if packaged else Source.recall(name, fingerprint)
+    embedder = _embedder(folder, name, source, settings)
     arithmetic = embedder.description.arithmetic
     # The environment's wish for int8 is one for new indexes.
     if settings.precision in ("fp32", "bf16") and arithmetic == "int8":
@@ -134,8 +158,13 @@ def _embedder(folder: Path, name: str, source: Source | None, settings: Settings
         if device != "cpu" and source:
             return _torch_engine(source, description, device, settings)
         whole = folder
-        if folder not in _PACKAGED.values() and not exports.is_whole(folder):
-            whole = _mended(folder, description, source)
+        if folder not in _PACKAGED.values():
+            if not exports.is_whole(folder):
+                whole = _mended(folder, description, source)
+            elif source and exports.may_be_convertible(folder):
+                # In the same place, if it is of the same weights. Else PyTorch says what is wrong.
+                with contextlib.suppress(ModelUnusable):
+                    _exported(source)
         if source and not exports.has_graph(whole):
             _log.warning("OpenVINO cannot run %s; it runs on PyTorch, which is slower.", name)
             return _torch_engine(source, description, "cpu", settings)
@@ -187,6 +216,7 @@ def _device(wanted: str, description: ModelDescription, source: Source | None) -
 
 
 def _exported(source: Source) -> Path:
+    source.check()
     return _timm_room("openvino_export", f"The model {source.name}").exported(  # type: ignore[no-any-return]
         source.name, source.timm_name, source.weights, source.weights_sum
     )
@@ -195,6 +225,7 @@ def _exported(source: Source) -> Path:
 def _torch_engine(
     source: Source, description: ModelDescription, device: str, settings: Settings
 ) -> Engine:
+    source.check()
     room = _timm_room("torch_engine", f"The model {source.name}")
     return room.start(  # type: ignore[no-any-return]
         description, source.timm_name, source.weights, device, settings.precision
@@ -203,10 +234,7 @@ def _torch_engine(
 
 def _timm_room(module: str, what: str) -> ModuleType:
     """A module that needs the extra; never loaded for a model that has been exported."""
-    try:
-        return import_module(f"lookalike.embed.{module}")
-    except ImportError as error:
-        raise ExtraMissing(what, extra="timm") from error
+    return extras.load(module, what, extra="timm")
 
 
 def _calibrated(
@@ -215,12 +243,9 @@ def _calibrated(
     files: Sequence[str | os.PathLike[str]],
     settings: Settings,
 ) -> ModelEmbedder:
-    try:
-        # PyTorch's tools, which NNCF imports, announce that there is no GPU.
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-        from lookalike.embed import int8  # noqa: PLC0415
-    except ImportError as error:
-        raise ExtraMissing("The precision int8", extra="int8") from error
+    # PyTorch's tools, which NNCF imports, announce that there is no GPU.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    int8 = extras.load("int8", "The precision int8", extra="int8")
     pictures = _sample(files, embedder, settings)
     calibrated = int8.calibrate(
         folder,

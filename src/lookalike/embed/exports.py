@@ -1,31 +1,45 @@
 """Exported models on this machine: made once, then run without PyTorch.
 
 A model is a folder named by its fingerprint: ``model.json`` (its description), ``model.xml`` and
-``model.bin`` (OpenVINO's graph and weights), and ``sums.json`` with their sizes and SHA-256. It is
-written beside its place and renamed, so that one is there as a whole or not at all; sums that do
-not match mean that it has been damaged since. A model that OpenVINO cannot run has no graph.
+``model.bin`` (OpenVINO's graph and weights), and ``sums.json`` with their sizes, SHA-256 and times.
+It is written beside its place, onto the disk, and renamed, so that one is there as a whole or not
+at all. A file with the size and time that it was written with is taken for whole; else its sum
+decides. A model that OpenVINO cannot run has, instead of a graph, ``refused.txt`` with the version
+of OpenVINO that could not.
 
 What people ask for, a name and perhaps a file of weights, leads to a fingerprint through a small
-file in ``requests``.
+file in ``requests``; a fingerprint leads back to that file through one in ``weights``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import platformdirs
 
 from lookalike.embed.description import ModelDescription
 from lookalike.errors import ModelUnusable
 
-GRAPH, WEIGHTS, DESCRIPTION, SUMS = "model.xml", "model.bin", "model.json", "sums.json"
+GRAPH, DESCRIPTION, SUMS, REFUSED = "model.xml", "model.json", "sums.json", "refused.txt"
+
+
+class _Sum(NamedTuple):
+    """What a file was when it was written; `mtime_ns` is 0 where that has not been kept."""
+
+    size_bytes: int
+    sha256: str
+    mtime_ns: int = 0
 
 
 def exports_folder() -> Path:
@@ -49,14 +63,18 @@ def file_sum(path: Path) -> str:
 
 def find(fingerprint: str) -> Path | None:
     """The folder of a model that has been exported here."""
-    # It may come from a database of somebody else's, and is about to be part of a path.
-    if not re.fullmatch(r"[0-9a-f]{32}", fingerprint):
+    if not _may_be_a_name(fingerprint):
         return None
     for folder in (exports_folder() / fingerprint, calibrated_folder() / fingerprint):
         # Only what is read at once is checked at once: the weights may be a gigabyte.
         if _is_intact(folder, DESCRIPTION):
             return folder
     return None
+
+
+def _may_be_a_name(fingerprint: str) -> bool:
+    # It may come from a database of somebody else's, and is about to be part of a path.
+    return re.fullmatch(r"[0-9a-f]{32}", fingerprint) is not None
 
 
 def requested(model: str, weights_sum: str) -> Path | None:
@@ -71,10 +89,7 @@ def remember(model: str, weights_sum: str, fingerprint: str) -> None:
     """Let `requested` find a model."""
     request = _request(model, weights_sum)
     try:
-        request.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=request.parent, delete=False) as file:
-            file.write(fingerprint)
-        os.replace(file.name, request)  # noqa: PTH105
+        _put(request, fingerprint)
     except OSError as error:
         raise ModelUnusable(f"{request} cannot be written ({error.strerror or error}).") from error
 
@@ -84,9 +99,60 @@ def _request(model: str, weights_sum: str) -> Path:
     return exports_folder() / "requests" / key
 
 
+def weights_of(fingerprint: str) -> tuple[Path, str] | None:
+    """The file of weights that a model was last asked for with, and its SHA-256 at that time."""
+    if not _may_be_a_name(fingerprint):
+        return None
+    try:
+        kept = json.loads(_weights_note(fingerprint).read_text(encoding="utf-8"))
+        return Path(kept["path"]), str(kept["sha256"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def remember_weights(fingerprint: str, path: Path, weights_sum: str) -> None:
+    """Let `weights_of` find a file, so that its index need not be told of it again."""
+    if weights_of(fingerprint) == (path, weights_sum):
+        return
+    # Where the folder cannot be written, the file has to be named again: no reason to stop.
+    with contextlib.suppress(OSError):
+        note = json.dumps({"path": str(path), "sha256": weights_sum})
+        _put(_weights_note(fingerprint), note)
+
+
+def _weights_note(fingerprint: str) -> Path:
+    return exports_folder() / "weights" / f"{fingerprint}.json"
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a small file as a whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+        file.write(text)
+    os.replace(file.name, path)  # noqa: PTH105
+
+
 def has_graph(folder: Path) -> bool:
     """Whether OpenVINO can run the model."""
     return GRAPH in _sums(folder)
+
+
+def may_be_convertible(folder: Path) -> bool:
+    """Whether the model has no graph because another version of OpenVINO could not run it."""
+    if has_graph(folder):
+        return False
+    try:
+        refused_by = (folder / REFUSED).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return True
+    return refused_by != openvino_version()
+
+
+def openvino_version() -> str:
+    """The version that is installed, without the import, which takes 0.3 s."""
+    from importlib.metadata import version  # noqa: PLC0415  # it takes 20 ms, and is rarely needed
+
+    return version("openvino")
 
 
 def is_whole(folder: Path) -> bool:
@@ -95,17 +161,23 @@ def is_whole(folder: Path) -> bool:
 
 
 def _is_intact(folder: Path, name: str) -> bool:
-    size, digest = _sums(folder).get(name, (0, ""))
+    known = _sums(folder).get(name)
     try:
-        return (folder / name).stat().st_size == size and file_sum(folder / name) == digest
+        found = (folder / name).stat()
+        if known is None or found.st_size != known.size_bytes:
+            return False
+        return found.st_mtime_ns == known.mtime_ns or file_sum(folder / name) == known.sha256
     except OSError:
         return False
 
 
-def _sums(folder: Path) -> dict[str, tuple[int, str]]:
+def _sums(folder: Path) -> dict[str, _Sum]:
     try:
         sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
-        return {str(name): (int(size), str(digest)) for name, (size, digest) in sums.items()}
+        return {
+            str(name): _Sum(int(size), str(digest), *map(int, mtime_ns))
+            for name, (size, digest, *mtime_ns) in sums.items()
+        }
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
@@ -118,7 +190,8 @@ def write(
     Args:
         root: `exports_folder` or `calibrated_folder`.
         description: what the model is.
-        save_graph: writes ``model.xml`` and ``model.bin`` into a folder; None where there is none.
+        save_graph: writes ``model.xml`` and ``model.bin`` into a folder; None where this version
+            of OpenVINO cannot run the model.
     """
     place = root / description.fingerprint
     try:
@@ -128,11 +201,14 @@ def write(
             folder.mkdir()
             if save_graph:
                 save_graph(folder)
+            else:
+                (folder / REFUSED).write_text(openvino_version(), encoding="utf-8")
             description.write(folder / DESCRIPTION)
-            sums = {path.name: (path.stat().st_size, file_sum(path)) for path in folder.iterdir()}
+            sums = {path.name: _written(path) for path in folder.iterdir()}
             (folder / SUMS).write_text(json.dumps(sums), encoding="utf-8")
-            if place.exists() and not is_whole(place):
-                os.replace(place, Path(made) / "damaged")  # noqa: PTH105
+            _written(folder / SUMS)
+            if place.exists() and not (is_whole(place) and not may_be_convertible(place)):
+                os.replace(place, Path(made) / "before")  # noqa: PTH105
             os.replace(folder, place)  # noqa: PTH105
     except OSError as error:
         if is_whole(place):  # another process was faster
@@ -142,6 +218,23 @@ def write(
             f"({error.strerror or error}). Make room there, or check its rights."
         ) from error
     return place
+
+
+def _written(path: Path) -> _Sum:
+    """A file's sum, once it is on the disk: a power cut could leave zeros of the right size."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+    found = path.stat()
+    return _Sum(found.st_size, file_sum(path), found.st_mtime_ns)
+
+
+def sweep(root: Path, *, older_than_s: float) -> None:
+    """Remove what `write` has left unfinished in a folder, having been killed."""
+    for path in root.glob(".*"):
+        # What another process removes, or does not let go, is not ours to mind.
+        with contextlib.suppress(OSError):
+            if path.is_dir() and time.time() - path.stat().st_mtime >= older_than_s:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def described(folder: Path, *, name: str | None = None) -> ModelDescription:

@@ -22,6 +22,7 @@ import nncf  # isort: skip  # after OpenVINO's module, which keeps the telemetry
 nncf.set_log_level(logging.ERROR)
 
 NEIGHBOURS = 10
+DAY_S = 86_400
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ def calibrate(
         fingerprint=_fingerprint(description, sample),
         calibrated_from=description.fingerprint,
     )
-    place = exports.calibrated_folder() / int8.fingerprint
+    root = exports.calibrated_folder()
+    # Another process may be calibrating, but not for a day.
+    exports.sweep(root, older_than_s=DAY_S)
+    place = root / int8.fingerprint
     if not exports.is_whole(place):
         graph = ov.Core().read_model(folder / exports.GRAPH)
         pictures = nncf.Dataset(sample, lambda picture: picture[np.newaxis])
@@ -65,7 +69,7 @@ def calibrate(
         def save(into: Path) -> None:
             ov.save_model(quantised, into / exports.GRAPH, compress_to_fp16=False)
 
-        exports.write(exports.calibrated_folder(), int8, save)
+        exports.write(root, int8, save)
     vectors = [
         OpenVINOEngine(where, precision=precision, streams=streams)(compare)
         for where, precision in ((folder, "fp32"), (place, "auto"))

@@ -92,17 +92,23 @@ def exported(name: str, timm_name: str, weights: Path | None, weights_sum: str) 
     except OSError as error:
         raise ModelUnusable(f"{root} cannot be made ({error.strerror or error}).") from error
     with _locked(root):
+        # Who has left something there has been killed, or would hold the lock.
+        exports.sweep(root, older_than_s=0)
         folder = exports.requested(name, weights_sum)
-        if folder and exports.is_whole(folder):
+        if folder and _is_usable(folder):
             return folder
         model = build(name, timm_name=timm_name, weights=weights)
         _log.info("Getting %s ready for this machine; this is done once.", name)
         fingerprint = model.description.fingerprint
         folder = root / fingerprint
-        if not exports.is_whole(folder):
+        if not _is_usable(folder):
             folder = exports.write(root, model.description, _graph_writer(model))
         exports.remember(name, weights_sum, fingerprint)
     return folder
+
+
+def _is_usable(folder: Path) -> bool:
+    return exports.is_whole(folder) and not exports.may_be_convertible(folder)
 
 
 @contextlib.contextmanager

@@ -7,27 +7,20 @@ import difflib
 import hashlib
 import json
 import logging
-import os
 import pickle
-import socket
 import sys
-import urllib.parse
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# The hub's library reports its use along with its downloads unless this is set before its import.
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
 import timm
 import timm.data
 import timm.models
 import torch
-from huggingface_hub import constants as hub
 from safetensors import SafetensorError
 
+from lookalike.embed import hub
 from lookalike.embed.description import CROP_MODES, ModelDescription
 from lookalike.embed.presets import PRESETS
 from lookalike.errors import ModelUnusable, UnknownModel, reason_of
@@ -38,8 +31,6 @@ BAD_CHECKPOINT = (
     pickle.UnpicklingError, SafetensorError,
 )  # fmt: skip
 
-# It announces every attempt at a download; the failure of the last one is raised.
-logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 logging.getLogger("timm").setLevel(logging.ERROR)
 
 
@@ -122,19 +113,14 @@ def must_exist(name: str, timm_name: str) -> None:
 
 
 def _create(name: str, timm_name: str, *, pretrained: bool) -> torch.nn.Module:
-    if pretrained or timm_name.startswith(HUB_PREFIX):
-        _go_offline_if_there_is_no_way()
+    asks_the_hub = pretrained or timm_name.startswith(HUB_PREFIX)
     try:
-        module: torch.nn.Module = timm.create_model(
-            timm_name, pretrained=pretrained, num_classes=0, exportable=True
-        )
-    except OSError as error:  # what the hub and urllib raise when they cannot connect
-        raise ModelUnusable(
-            f"The weights of {name} are not on this machine and cannot be downloaded "
-            f"({type(error).__name__}). Offline there are three ways: name a file that you have "
-            "with --weights FILE, copy the hub's cache (HF_HOME) from another machine, or use the "
-            "packaged model, without --model."
-        ) from error
+        with hub.reachable_or_offline() if asks_the_hub else contextlib.nullcontext():
+            module: torch.nn.Module = timm.create_model(
+                timm_name, pretrained=pretrained, num_classes=0, exportable=True
+            )
+    except hub.HUB_ERRORS as error:
+        raise hub.unusable(name, error) from error
     except (*BAD_CHECKPOINT, AssertionError, IndexError, ImportError) as error:
         raise ModelUnusable(
             f"timm cannot build {name} as a model of pooled features ({reason_of(error)}). Its "
@@ -142,17 +128,6 @@ def _create(name: str, timm_name: str, *, pretrained: bool) -> torch.nn.Module:
             "models."
         ) from error
     return module
-
-
-def _go_offline_if_there_is_no_way() -> None:
-    """The hub's library tries for 47 s to reach a host whose name cannot be resolved."""
-    host = urllib.parse.urlsplit(hub.ENDPOINT).hostname
-    if hub.HF_HUB_OFFLINE or urllib.request.getproxies():
-        return
-    try:
-        socket.getaddrinfo(host, 443)
-    except OSError:
-        hub.HF_HUB_OFFLINE = True
 
 
 def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:

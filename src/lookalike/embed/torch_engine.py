@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import numpy.typing as npt
 import torch
 
 from lookalike.embed.description import ModelDescription
-from lookalike.embed.timm_models import TimmModel, UnitFeatures, build
+from lookalike.embed.timm_models import TimmModel, build
 from lookalike.errors import DeviceUnavailable, ModelUnusable
 from lookalike.records import Pixels
+
+_log = logging.getLogger("lookalike")
 
 
 class TorchEngine:
@@ -39,12 +42,13 @@ class TorchEngine:
             (torch.tensor(channels, device=self.device) * 255).view(1, 3, 1, 1)
             for channels in (model.description.mean, model.description.std)
         )
-        features = UnitFeatures(model.module).eval()
-        self._model = features.to(self.device).to(memory_format=torch.channels_last)
+        module = model.module.eval()
+        self._module = module.to(self.device).to(memory_format=torch.channels_last)
 
     def __call__(self, pictures: Pixels) -> npt.NDArray[np.float32]:
         """(n, height, width, 3) uint8 -> (n, dim) float32, unit rows."""
-        batch = torch.from_numpy(np.ascontiguousarray(pictures))
+        # Writable, or PyTorch warns: a single picture may be a view of what Pillow holds.
+        batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"]))
         if self.device.type == "cuda":
             # Before the lock: the next batch is copied while the GPU has this one.
             batch = batch.pin_memory()
@@ -81,16 +85,36 @@ class TorchEngine:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    @torch.inference_mode()
     def _run(self, batch: torch.Tensor) -> npt.NDArray[np.float32]:
+        """Raises `ModelUnusable` where the vectors are not finite, in fp32 either."""
+        vectors = self._vectors(batch)
+        if self._dtype is not None and not np.isfinite(vectors).all():
+            _log.warning(
+                "%s overflows in %s on %s; it goes on in fp32, which is slower.",
+                self.name,
+                str(self._dtype).removeprefix("torch."),
+                self.device,
+            )
+            self._dtype = None
+            vectors = self._vectors(batch)
+        if not np.isfinite(vectors).all():
+            raise ModelUnusable(
+                f"{self.name} gives vectors that are no numbers on {self.device}, in fp32, too: "
+                "its weights are damaged, or too large. Choose other weights (--weights FILE) or "
+                "another model: lookalike models."
+            )
+        return vectors
+
+    @torch.inference_mode()
+    def _vectors(self, batch: torch.Tensor) -> npt.NDArray[np.float32]:
         batch = batch.to(self.device, non_blocking=self.device.type == "cuda")
         # NHWC bytes permuted are NCHW in channels-last order: nothing is copied.
         inputs = (batch.permute(0, 3, 1, 2).float() - self._mean) / self._std
         lower = self._dtype is not None
         with torch.autocast(self.device.type, self._dtype) if lower else contextlib.nullcontext():
-            vectors: torch.Tensor = self._model(inputs)
-        # 16 bits are too few for rows of unit length.
-        return torch.nn.functional.normalize(vectors.float(), dim=1).cpu().numpy()
+            features: torch.Tensor = self._module(inputs)
+        # 16 bits are too few for rows of unit length, and for the sum of squares.
+        return torch.nn.functional.normalize(features.float(), dim=1).cpu().numpy()
 
 
 def checked_device(name: str) -> torch.device:
