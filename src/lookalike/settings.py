@@ -14,6 +14,10 @@ import platformdirs
 from lookalike.errors import InvalidSetting
 
 PRECISIONS = ("auto", "bf16", "fp32", "int8")
+_LEAST = {
+    "max_pixels": 1, "max_bytes": 1, "batch_size": 0, "threads": 0, "network_reads": 1,
+    "max_archive_members": 1, "max_archive_bytes": 1,
+}  # fmt: skip
 
 
 def _setting(default: Any, *, unit: str, help: str) -> Any:  # noqa: A002
@@ -65,10 +69,25 @@ class Settings:
     threads: int = _setting(
         0, unit="threads", help="Threads that decode, and that embed; 0 is one for each core."
     )
+    network_reads: int = _setting(
+        16,
+        unit="requests",
+        help="Requests to a storage or web server that are under way at once.",
+    )
+    max_archive_members: int = _setting(
+        100_000,
+        unit="files",
+        help="Archives with more files in them are skipped.",
+    )
+    max_archive_bytes: int = _setting(
+        10_000_000_000,
+        unit="bytes",
+        help="Compressed tar files that are larger once decompressed are skipped.",
+    )
 
     def __post_init__(self) -> None:
         """Raise `InvalidSetting` where a value is out of range."""
-        for name, least in (("max_pixels", 1), ("max_bytes", 1), ("batch_size", 0), ("threads", 0)):
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 expected = f"a whole number from {least} up"
                 raise InvalidSetting(environment_variable(name), getattr(self, name), expected)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,7 +46,10 @@ def info(
 
 def remove(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Folders and files.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Folders, files, archives, addresses.", show_default=False
+        ),
     ],
     db: Database = None,
     collection: Collection = "images",

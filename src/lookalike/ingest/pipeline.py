@@ -25,12 +25,13 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from lookalike.decode import Facts, decode, read_file
+from lookalike.decode import Facts, decode
 from lookalike.embed.embedder import Embedder
 from lookalike.errors import PictureDamaged, PictureError
 from lookalike.ingest.plan import Task
 from lookalike.records import ImageRecord, Pixels, Skipped, Stamp, row_id
 from lookalike.settings import Settings
+from lookalike.sources.reader import Reader
 
 DECODED_BATCHES_AHEAD = 4
 
@@ -85,11 +86,17 @@ def run(
     Closing the iterator, or an exception in the caller, stops all threads: what waits is dropped,
     what is being written is finished.
     """
+    reader = Reader.of(settings)
+
+    def fetching() -> Iterator[Task]:
+        for task in tasks:
+            reader.expect(task.file)
+            yield task
 
     def prepare(task: Task) -> _Prepared | _Failed:
         path = task.file.path
         try:
-            data, stamp = read_file(path, max_bytes=settings.max_bytes)
+            data, stamp = reader.read(path)
             content = hashlib.blake2b(data, digest_size=16).hexdigest()
             picture = decode(data, path=path, least=embedder.least, max_pixels=settings.max_pixels)
         except PictureError as error:
@@ -130,7 +137,7 @@ def run(
     writer = ThreadPoolExecutor(1, "lookalike-write")
     try:
         ahead = DECODED_BATCHES_AHEAD * batch_size
-        prepared = _ahead(decoders, prepare, tasks, ahead)
+        prepared = _ahead(decoders, prepare, fetching(), ahead)
         batches = _batched(prepared, batch_size)
         embedded = _ahead(embedders, embed, batches, workers + 2)
         yield from _ahead(writer, commit, embedded, 2)
@@ -138,6 +145,7 @@ def run(
         # A decoder may be busy for seconds with a giant that nobody wants any more.
         for pool in (decoders, embedders, writer):
             pool.shutdown(wait=pool is not decoders, cancel_futures=True)
+        reader.close()
 
 
 def _ahead(pool: Executor, work: Callable[[A], B], items: Iterable[A], depth: int) -> Iterator[B]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -124,10 +123,14 @@ def _remove_gone(scan: Scan, store: Store, tally: _Tally) -> None:
     for folder in scan.walked:
         kept = 0
         for page in store.paths_under(folder):
+            left_out = {key for key, path in page if scan.leaves_out(path)}
+            store.delete(list(left_out))
+            tally.removed += len(left_out)
             gone = [
                 key
                 for key, path in page
-                if is_gone(path, listed=scan.listed, repeated=scan.repeated, exists=_exists)
+                if key not in left_out
+                and is_gone(path, listed=scan.listed, repeated=scan.repeated, exists=scan.exists)
             ]
             if folder not in scan.fruitful:
                 kept += len(gone)
@@ -141,17 +144,6 @@ def _remove_gone(scan: Scan, store: Store, tally: _Tally) -> None:
                 f"there: if they are really gone, run: lookalike remove {folder}"
             )
             tally.skipped.append(Skipped(folder, reason))
-
-
-def _exists(path: str) -> bool:
-    """False only where the system says that there is no such name; links count as themselves."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _chunks(scan: Scan, size: int) -> Iterator[list[ImageFile | Skipped]]:
