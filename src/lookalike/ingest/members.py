@@ -79,4 +79,5 @@ def _noted(root: str, contents: Contents, seen: Seen) -> set[str]:
 
 
 def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    parts = name.split("/")
+    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)

@@ -124,7 +124,9 @@ class Archive:
             except OSError as error:
                 raise PictureUnreadable(path, f"it cannot be read ({error.strerror})") from error
         if len(data) != size:
-            raise PictureDamaged(path, "it is damaged in the archive (its size is not as stated)")
+            # Of an archive that was cut off, it may only be the rest that is missing.
+            kind = PictureUnreadable if self.contents.damage else PictureDamaged
+            raise kind(path, "it is damaged in the archive (its size is not as stated)")
         return data
 
     @abstractmethod

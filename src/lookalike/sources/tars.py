@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import errno
 import gzip
+import io
 import lzma
 import tarfile
 import tempfile
@@ -145,8 +146,10 @@ def _copied(stream: BinaryIO, limits: Limits, path: str) -> BinaryIO:
 
 
 def _chunk(stream: BinaryIO) -> bytes:
+    """Some more bytes; none where the stream ends or is damaged."""
     try:
-        return stream.read(CHUNK_BYTES)
+        # Unlike read, it does not lose what comes before the damage.
+        return cast("io.BufferedReader", stream).read1(CHUNK_BYTES)
     except _BROKEN:
         return b""
     except OSError as error:
