@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from lookalike import Settings
-from lookalike.decode import decode, read_file
+from lookalike.decode import decode
 from lookalike.embed.embedder import Embedder
 from lookalike.records import Pixels
+from lookalike.sources.local import read_file
 
 DECODE_PASSES = 3
 INFERENCE_BATCHES = 96

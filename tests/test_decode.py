@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,8 @@ import numpy.typing as npt
 import pytest
 from PIL import ExifTags, Image
 
-from lookalike.decode import Picture, decode, read_file, upright_rgb
-from lookalike.errors import PictureDamaged, PictureUnreadable
-from lookalike.records import Stamp
+from lookalike.decode import Picture, decode, upright_rgb
+from lookalike.errors import PictureDamaged
 
 Array = npt.NDArray[np.uint8]
 FULL_SCALE = (100_000, 100_000)
@@ -308,30 +305,3 @@ def test_pictures_with_too_many_pixels_are_refused_before_they_are_decoded(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # as the command line does
     with pytest.raises(PictureDamaged, match=r"1048576 × 1048576.*LOOKALIKE_MAX_PIXELS=1000"):
         read(giant)
-
-
-def test_only_regular_files_are_read_and_nothing_is_waited_for(tmp_path: Path) -> None:
-    path = tmp_path / "picture"
-    path.write_bytes(b"abc")
-    os.utime(path, ns=(5, 1_600_000_000_123_456_000))
-    assert read_file(str(path), max_bytes=1000) == (b"abc", Stamp(3, 1_600_000_000_123_456_000))
-    os.mkfifo(tmp_path / "pipe.jpg")
-    for path, reason in (
-        (tmp_path / "pipe.jpg", "it is not a regular file"),
-        (tmp_path / "missing.jpg", "the file does not exist"),
-        (tmp_path, "regular file|directory"),
-    ):
-        with pytest.raises(PictureUnreadable, match=reason):
-            read_file(str(path), max_bytes=1000)
-
-
-def test_refusing_a_folder_leaves_no_file_open(tmp_path: Path) -> None:
-    def lowest_free() -> int:
-        descriptor = os.open(os.devnull, os.O_RDONLY)
-        os.close(descriptor)
-        return descriptor
-
-    before = lowest_free()
-    with pytest.raises(PictureUnreadable):
-        read_file(str(tmp_path), max_bytes=1000)
-    assert lowest_free() == before

@@ -22,8 +22,8 @@ from lookalike import (
     Progress,
     load_embedder,
 )
-from lookalike.ingest import pipeline
 from lookalike.records import row_id
+from lookalike.sources.reader import Reader
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
 
@@ -215,12 +215,12 @@ def test_stamps_are_the_same_with_and_without_the_client(photos: Path, database:
 def test_no_unchanged_file_is_opened(
     photos: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def opened(path: str, **_: object) -> None:
+    def opened(self: Reader, path: str) -> None:
         raise AssertionError(path)
 
     with Index.open(database) as index:
         index.add(photos)
-        monkeypatch.setattr(pipeline, "read_file", opened)
+        monkeypatch.setattr(Reader, "read", opened)
         assert index.add(photos).unchanged == 30
 
 

@@ -21,8 +21,9 @@ from pymilvus import MilvusClient
 
 from lookalike import Index, IndexReport, InvalidMetadata, InvalidSetting, Settings
 from lookalike.ingest import metadata as own_fields
-from lookalike.ingest import pipeline, sync
+from lookalike.ingest import sync
 from lookalike.records import Fields, ImageRecord, Metadata, Stamp, row_id
+from lookalike.sources.reader import Reader
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
 
@@ -161,10 +162,10 @@ def test_new_fields_of_an_unchanged_picture_are_written_without_opening_it(
     crow.write_bytes(bytes(stamp.st_size))
     os.utime(crow, ns=(0, stamp.st_mtime_ns))
 
-    def opened(path: str, **_: object) -> None:
+    def opened(self: Reader, path: str) -> None:
         raise AssertionError(path)
 
-    monkeypatch.setattr(pipeline, "read_file", opened)
+    monkeypatch.setattr(Reader, "read", opened)
     assert outcome(index.add(photos, metadata={crow: {"label": "crow"}})) == (0, 1, 29)
     after = rows_in(database)
     assert after.keys() == before.keys()

@@ -32,6 +32,9 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "device": "cuda:1",
         "batch_size": 7,
         "threads": 3,
+        "network_reads": 5,
+        "max_archive_members": 13,
+        "max_archive_bytes": 17,
     }
     assert set(values) == set(NAMES), "a new setting needs a value here"
     environment = {environment_variable(name): str(value) for name, value in values.items()}

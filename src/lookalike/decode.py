@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import stat
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from lookalike.errors import PictureDamaged, PictureUnreadable
-from lookalike.records import Stamp
+from lookalike.errors import PictureDamaged
+
+EXTENSIONS = frozenset({
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg",
+    ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
+})  # fmt: skip
+"""Endings of names, in lower case, that a picture may have."""
 
 # Tried in this order, so the common ones first; the rare ones are plug-ins that Pillow loads when
 # it comes to them. Only decoders that run in this process: PostScript's would start Ghostscript.
@@ -54,35 +57,6 @@ class Picture:
 
     image: Image.Image
     facts: Facts
-
-
-def read_file(path: str, *, max_bytes: int) -> tuple[bytes, Stamp]:
-    """The bytes of a regular file, with its stamp from just before they were read.
-
-    Raises:
-        PictureUnreadable: it has vanished, may not be read, is larger than `max_bytes`, or is a
-            pipe, socket or device.
-    """
-    try:
-        # O_NONBLOCK: what was a file when it was listed may be a pipe by now.
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise PictureUnreadable(path, "it is not a regular file")
-            if status.st_size > max_bytes:
-                reason = f"it has {status.st_size} bytes, more than LOOKALIKE_MAX_BYTES={max_bytes}"
-                raise PictureUnreadable(path, reason)
-            with open(fd, "rb", buffering=0, closefd=False) as file:
-                data = file.readall()
-        finally:
-            os.close(fd)
-    except FileNotFoundError:
-        raise PictureUnreadable(path, "the file does not exist") from None
-    except OSError as error:
-        reason = f"it cannot be read ({error.strerror or error})"
-        raise PictureUnreadable(path, reason) from error
-    return data, Stamp(status.st_size, status.st_mtime_ns)
 
 
 def decode(data: bytes, *, path: str, least: tuple[int, int], max_pixels: int) -> Picture:

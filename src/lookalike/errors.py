@@ -7,6 +7,7 @@ LookalikeError
 ├── WatchFailed               folders whose changes the system does not tell
 ├── LabelsUnusable            labels that nothing can be measured with
 ├── InvalidMetadata           fields of the user's own that cannot be stored, or a bad file of them
+├── ExtraMissing              it needs an optional part of lookalike
 ├── PictureError              one picture; indexing skips it, a search cannot go on
 │   ├── PictureUnreadable     its bytes could not be had
 │   └── PictureDamaged        its bytes are no picture, a broken one or one that is too large
@@ -15,8 +16,7 @@ LookalikeError
 │   ├── ModelUnusable         the model's files are missing or damaged
 │   ├── ModelMismatch         the index was made with another model
 │   ├── DeviceUnavailable     there is no such device to run it on
-│   ├── ExtraMissing          it needs an optional part of lookalike
-│   └── ExtraBroken           that part is installed, but does not load
+│   └── ExtraBroken           its optional part is installed, but does not load
 └── StoreError                the database
     ├── IndexNotFound         there is none, or it has no such collection
     ├── IndexLocked           another process has it open
@@ -83,6 +83,15 @@ class InvalidMetadata(LookalikeError):
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
         super().__init__(f"{path}: {reason}.")
+
+
+class ExtraMissing(LookalikeError):
+    """An optional part is not installed; `what` is who needs it: "The model resnet34"."""
+
+    def __init__(self, what: str, *, extra: str) -> None:
+        self.what, self.extra = what, extra
+        # No full stop: it would be copied along with the command.
+        super().__init__(f"{what} needs {extra}; install it with: pip install 'lookalike[{extra}]'")
 
 
 class PictureError(LookalikeError):
@@ -155,15 +164,6 @@ class ModelMismatch(ModelError):
             "compared. Leave --model out to go on with the first, or index again for the second: "
             f"lookalike index FOLDER --db OTHER.db --model {requested[0]}{options}"
         )
-
-
-class ExtraMissing(ModelError):
-    """An optional part is not installed; `what` is who needs it: "The model resnet34"."""
-
-    def __init__(self, what: str, *, extra: str) -> None:
-        self.what, self.extra = what, extra
-        # No full stop: it would be copied along with the command.
-        super().__init__(f"{what} needs {extra}; install it with: pip install 'lookalike[{extra}]'")
 
 
 class ExtraBroken(ModelError):

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from lookalike.embed.catalog import load_embedder, load_remembered
 from lookalike.embed.embedder import Embedder, ModelEmbedder
 from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.errors import (
+    ExtraMissing,
     IndexIncompatible,
     IndexNotFound,
     InvalidSetting,
@@ -29,8 +30,8 @@ from lookalike.errors import (
 )
 from lookalike.ingest.metadata import lookup
 from lookalike.ingest.preview import preview
-from lookalike.ingest.scan import Scan, absolute, storable
-from lookalike.ingest.sync import exists, sync
+from lookalike.ingest.scan import Scan, ScanOptions
+from lookalike.ingest.sync import sync
 from lookalike.ingest.upkeep import relocate, rows_without_file
 from lookalike.insight.evaluation import Evaluation, evaluate
 from lookalike.query.picture import Question, question_vector
@@ -45,6 +46,8 @@ from lookalike.records import (
     row_id,
 )
 from lookalike.settings import Settings, default_database
+from lookalike.sources.names import absolute, is_archive, storable
+from lookalike.sources.reader import Reader
 from lookalike.store.remembered import peek
 from lookalike.store.schema import METRICS, CollectionModel
 
@@ -152,11 +155,15 @@ class Index:
     def add(
         self,
         *sources: str | os.PathLike[str],
+        more: Iterable[str | os.PathLike[str]] | None = None,
+        exclude: Sequence[str] = (),
+        all_files: bool = False,
+        one_file_system: bool = False,
         metadata: Metadata | None = None,
         checksum: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
-        """Make the index match these folders and files.
+        """Make the index match these folders, files, archives and storages.
 
         New and changed pictures are embedded, rows of pictures deleted from these folders are
         removed, and moved or copied pictures keep their vectors. What cannot be used is skipped,
@@ -164,7 +171,13 @@ class Index:
         killed is completed by running it again.
 
         Args:
-            sources: folders, and single files.
+            sources: folders, files, zip and tar files and members of them (``a.zip!/b.jpg``),
+                addresses (``s3://bucket/prefix``, ``https://…``), and patterns with ``*``.
+            more: further sources, which are taken one by one; of these a missing one is skipped.
+            exclude: patterns of what is left out, as in ``.gitignore``, relative to each source;
+                rows that it leaves out are removed.
+            all_files: try every file, whatever its name.
+            one_file_system: leave out folders on other file systems than their source.
             metadata: your own fields of the pictures, which `search` returns: a mapping from paths,
                 or a function that takes a path as stored and returns its fields or None. They
                 replace all fields that a picture had; one without any keeps those it had. Names
@@ -176,12 +189,14 @@ class Index:
 
         Raises:
             SourceNotFound: one of the sources does not exist; nothing was changed.
+            ExtraMissing: an address needs an optional library.
+            InvalidSetting: a pattern is none.
             InvalidMetadata: fields cannot be stored; nothing was changed, unless a function
                 returned them.
             StoreError: the database failed; everything committed before that is kept.
         """
         return sync(
-            Scan(sources),
+            self._scan(sources, more, exclude, all_files, one_file_system),
             store=self._store,
             embedder=self._embedder,
             settings=self._settings,
@@ -193,6 +208,10 @@ class Index:
     def plan(
         self,
         *sources: str | os.PathLike[str],
+        more: Iterable[str | os.PathLike[str]] | None = None,
+        exclude: Sequence[str] = (),
+        all_files: bool = False,
+        one_file_system: bool = False,
         metadata: Metadata | None = None,
         checksum: bool = False,
     ) -> Iterator[Change]:
@@ -202,12 +221,27 @@ class Index:
         picture is seen by `add` alone.
         """
         return preview(
-            Scan(sources),
+            self._scan(sources, more, exclude, all_files, one_file_system),
             store=self._store,
             settings=self._settings,
             checksum=checksum,
             fields_of=None if metadata is None else lookup(metadata),
         )
+
+    def _scan(
+        self,
+        sources: Sequence[str | os.PathLike[str]],
+        more: Iterable[str | os.PathLike[str]] | None,
+        exclude: Sequence[str],
+        all_files: bool,
+        one_file_system: bool,
+    ) -> Scan:
+        options = ScanOptions(
+            exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude),
+            all_files=all_files,
+            one_file_system=one_file_system,
+        )
+        return Scan(sources, options=options, more=more, settings=self._settings)
 
     def search(self, question: Question, *, limit: int = 10) -> list[Hit]:
         """The pictures most similar to a picture file, or to a picture in memory, best first.
@@ -229,9 +263,12 @@ class Index:
         """
         removed = 0
         for path in filter(storable, map(absolute, paths)):
-            # The members of an archive have an exclamation mark behind its name.
-            below = itertools.chain(*map(self._store.paths_under, (path, f"{path}!")))
-            pages = ([key for key, _ in page] for page in below)
+            below = [path, f"{path}!"] if is_archive(path) else [path]
+            pages = (
+                [key for key, _ in page]
+                for folder in below
+                for page in self._store.paths_under(folder)
+            )
             for ids in itertools.chain([list(self._store.stamps([row_id(path)]))], pages):
                 self._store.delete(ids)
                 removed += len(ids)
@@ -251,10 +288,11 @@ class Index:
             The paths of the rows that were, or would be, removed.
         """
         paths = []
-        for page in rows_without_file(self._store, exists):
-            paths += [path for _, path in page]
-            if not dry_run:
-                self._store.delete([key for key, _ in page])
+        with Reader.of(self._settings) as reader:
+            for page in rows_without_file(self._store, reader.exists):
+                paths += [path for _, path in page]
+                if not dry_run:
+                    self._store.delete([key for key, _ in page])
         self._store.flush()
         return paths
 
@@ -383,7 +421,7 @@ def _own(made_with: CollectionModel, settings: Settings) -> ModelEmbedder:
     )
     try:
         embedder = load_remembered(made_with.model, made_with.fingerprint, settings=settings)
-    except ModelError as error:
+    except (ModelError, ExtraMissing) as error:
         raise ModelUnusable(f"{was}. {error} Or index into another database (--db).") from error
     if embedder.fingerprint != made_with.fingerprint:
         raise ModelUnusable(

@@ -13,8 +13,11 @@ import platformdirs
 
 from lookalike.errors import InvalidSetting
 
-_LEAST = {"max_pixels": 1, "max_bytes": 1, "max_seconds": 1, "batch_size": 0, "threads": 0}
 PRECISIONS = ("auto", "bf16", "fp32", "int8")
+_LEAST = {
+    "max_pixels": 1, "max_bytes": 1, "max_seconds": 1, "batch_size": 0, "threads": 0, "network_reads": 1,
+    "max_archive_members": 1, "max_archive_bytes": 1,
+}  # fmt: skip
 
 
 def _setting(default: Any, *, unit: str, help: str) -> Any:  # noqa: A002
@@ -70,6 +73,21 @@ class Settings:
     )
     threads: int = _setting(
         0, unit="threads", help="Threads that decode, and that embed; 0 is one for each core."
+    )
+    network_reads: int = _setting(
+        16,
+        unit="requests",
+        help="Requests to a storage or web server that are under way at once.",
+    )
+    max_archive_members: int = _setting(
+        100_000,
+        unit="files",
+        help="Archives with more files in them are skipped.",
+    )
+    max_archive_bytes: int = _setting(
+        10_000_000_000,
+        unit="bytes",
+        help="Compressed tar files that are larger once decompressed are skipped.",
     )
 
     def __post_init__(self) -> None:

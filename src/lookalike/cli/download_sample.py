@@ -20,8 +20,9 @@ from lookalike.cli.progress import SECONDS_BETWEEN_LINES
 from lookalike.cli.show import readable_bytes
 from lookalike.cli.terminal import Terminal, startup_done
 from lookalike.errors import DownloadFailed
-from lookalike.ingest.scan import Scan, absolute
+from lookalike.ingest.scan import Scan
 from lookalike.records import DownloadProgress, ImageFile
+from lookalike.sources.names import absolute
 
 SAMPLE_URL = (
     "https://github.com/milvus-io/pymilvus-assets/releases/download/imagedata/"

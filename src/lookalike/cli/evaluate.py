@@ -20,10 +20,11 @@ from lookalike.embed.embedder import Embedder
 from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.errors import InvalidSetting, LabelsUnusable
 from lookalike.index import Index
-from lookalike.ingest.scan import Scan, absolute
+from lookalike.ingest.scan import Scan
 from lookalike.insight.quality import check_labels
 from lookalike.records import ImageFile, Skipped
 from lookalike.settings import Settings
+from lookalike.sources.names import absolute
 
 
 class FigureFormat(str, Enum):
@@ -159,7 +160,7 @@ def _measure(
         Index.open(Path(place) / "evaluate.db", model=embedder, settings=settings) as opened,
     ):
         embedder.load()  # before the clock starts
-        with progress.shown([Path(path) for path in known], terminal) as callback:
+        with progress.shown(list(known), terminal) as callback:
             report = opened.add(*known, on_progress=callback)
         terminal.say_skipped(report.skipped)
         with progress.busy(f"Measuring {embedder.name}", terminal):

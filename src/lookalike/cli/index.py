@@ -11,11 +11,15 @@ import typer
 
 from lookalike.cli import progress
 from lookalike.cli.options import (
+    AllFiles,
     Collection,
     Database,
     Device,
+    Exclude,
+    FromFile,
     Metric,
     Model,
+    OneFileSystem,
     Precision,
     Quiet,
     Report,
@@ -30,14 +34,24 @@ from lookalike.cli.skip_report import check_report, write_report
 from lookalike.cli.terminal import FAILED, Terminal, startup_done
 from lookalike.index import Index
 from lookalike.ingest.metadata_file import read_metadata
-from lookalike.ingest.scan import Scan
+from lookalike.ingest.name_list import names_in
+from lookalike.ingest.scan import Scan, ScanOptions
 from lookalike.records import IndexReport, Progress
 
 
 def index(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Folders and files.", show_default=False)
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH...",
+            help="Folders, files, zip and tar files, addresses such as s3://bucket/prefix.",
+            show_default=False,
+        ),
+    ] = None,
+    from_file: FromFile = None,
+    exclude: Exclude = None,
+    all_files: AllFiles = False,
+    one_file_system: OneFileSystem = False,
     report_format: ReportFormat = Report.text,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if anything was skipped.")
@@ -85,25 +99,37 @@ def index(
     quiet: Quiet = False,
     version: Version = False,
 ) -> None:
-    """Make the index match these folders and files.
+    """Make the index match these folders, files, archives and storages.
 
     New and changed pictures are added, rows of deleted ones are removed. Running it again costs
     little; after an interruption it goes on where it was.
     """
+    if not paths and not from_file:
+        raise typer.BadParameter("name one, or a list with --from-file", param_hint="PATH...")
+    sources, patterns = paths or [], tuple(exclude or ())
+    options = ScanOptions(patterns, all_files=all_files, one_file_system=one_file_system)
     with Terminal(verbose, quiet=quiet) as terminal:
         terminal.on_interrupt = "Stopped before anything was changed."
         # What is misspelt must not leave an empty database behind.
         if report_file:
             check_report(report_file)
-        folders = Scan(paths).folders
+        folders = Scan(sources, options=options).folders
         unused = read_metadata(metadata, folders=folders) if metadata else {}
         if dry_run:
+            more = names_in(from_file) if from_file else None
             print_plan(
-                paths,
+                Scan(sources, options=options, more=more),
+                lambda opened: opened.plan(
+                    *sources,
+                    more=more,
+                    exclude=patterns,
+                    all_files=all_files,
+                    one_file_system=one_file_system,
+                    metadata=unused or None,
+                    checksum=checksum,
+                ),
                 db=db,
                 collection=collection,
-                checksum=checksum,
-                metadata=unused or None,
                 report_format=report_format,
                 terminal=terminal,
             )
@@ -113,12 +139,12 @@ def index(
                 db,
                 model=model,
                 weights=weights,
-                calibration=paths,
+                calibration=sources,
                 collection=collection,
                 metric=metric and metric.value,
                 settings=settings_with(device=device, precision=precision),
             ) as opened,
-            progress.shown(paths, terminal) as show,
+            progress.shown(None if from_file else sources, terminal, options=options) as show,
         ):
             startup_done()
 
@@ -130,7 +156,11 @@ def index(
                 show(now)
 
             report = opened.add(
-                *paths,
+                *sources,
+                more=names_in(from_file) if from_file else None,
+                exclude=patterns,
+                all_files=all_files,
+                one_file_system=one_file_system,
                 metadata=(lambda path: unused.pop(path, None)) if metadata else None,
                 checksum=checksum,
                 on_progress=on_progress,
@@ -146,7 +176,7 @@ def index(
             terminal.say(f"{rows} of {metadata.name} {those} not indexed, e.g. {first}")
         _print(report, report_format, terminal, database=database)
         if report_file:
-            write_report(report_file, report, sources=paths)
+            write_report(report_file, report, sources=sources or [str(from_file)])
         if strict and report.skipped:
             raise typer.Exit(FAILED)
 

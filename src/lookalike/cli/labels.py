@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from lookalike.errors import LabelsUnusable
-from lookalike.ingest.scan import absolute
+from lookalike.sources.names import absolute
 
 PATH, LABEL = "path", "label"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +20,7 @@ from lookalike.cli.options import (
 from lookalike.cli.show import readable_bytes
 from lookalike.cli.terminal import Terminal, visible
 from lookalike.index import Index
+from lookalike.sources.names import absolute, exists, is_address
 
 
 def info(
@@ -47,7 +47,10 @@ def info(
 
 def remove(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Folders and files.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Folders, files, archives, addresses.", show_default=False
+        ),
     ],
     db: Database = None,
     collection: Collection = "images",
@@ -95,11 +98,9 @@ def prune(
 
 
 def relocate(
-    old: Annotated[
-        Path, typer.Argument(metavar="OLD", help="Where they were.", show_default=False)
-    ],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Where they were.", show_default=False)],
     new: Annotated[
-        Path, typer.Argument(metavar="NEW", help="Where they are now.", show_default=False)
+        str, typer.Argument(metavar="NEW", help="Where they are now.", show_default=False)
     ],
     db: Database = None,
     collection: Collection = "images",
@@ -115,7 +116,7 @@ def relocate(
         moved = opened.relocate(old, new)
         if not moved:
             terminal.say(f"Nothing in the index lies in {old}; nothing was changed.")
-        elif not new.exists():
+        elif not (is_address(new) or exists(absolute(new))):
             terminal.say(
                 f"There is no {new} yet; until there is, the next run may remove its rows."
             )

@@ -96,6 +96,30 @@ Precision = Annotated[
     ),
 ]
 
+FromFile = Annotated[
+    typer.FileBinaryRead | None,
+    typer.Option(
+        "--from-file",
+        metavar="FILE",
+        help="Also what this list names, one a line or separated by NUL; - is stdin. What is "
+        "missing is skipped.",
+        show_default=False,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GLOB",
+        help="Leave out what matches, as in .gitignore; may be given again. Files named "
+        ".lookalikeignore say the same for their folder.",
+        show_default=False,
+    ),
+]
+AllFiles = Annotated[bool, typer.Option("--all-files", help="Try every file, whatever its name.")]
+OneFileSystem = Annotated[
+    bool, typer.Option("--one-file-system", help="Leave out folders on other file systems.")
+]
+
 
 def settings_with(*, device: str | None = None, precision: str | None = None) -> Settings:
     """The settings of the environment, with what was said on the command line."""

@@ -8,9 +8,10 @@ import io
 
 from PIL import Image
 
-from lookalike.decode import decode, read_file
+from lookalike.decode import decode
 from lookalike.errors import PictureError
 from lookalike.settings import Settings
+from lookalike.sources.reader import Reader
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -58,7 +59,8 @@ def thumbnail(path: str, *, side: int = 320) -> str:
     """
     try:
         settings = Settings.from_environment()
-        data, _ = read_file(path, max_bytes=settings.max_bytes)
+        with Reader.of(settings) as reader:
+            data, _ = reader.read(path)
         picture = decode(data, path=path, least=(side, side), max_pixels=settings.max_pixels)
     except PictureError as error:
         return f'<div class="none">{html.escape(error.reason)}</div>'

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 import typer
 
@@ -15,28 +14,29 @@ from lookalike.errors import IndexNotFound
 from lookalike.index import Index
 from lookalike.ingest.preview import first_run
 from lookalike.ingest.scan import Scan
-from lookalike.records import Change, Fields
+from lookalike.records import Change
 
 KINDS = ("add", "update", "move", "remove", "skip")
 
 
 def print_plan(
-    paths: Sequence[Path],
+    scan: Scan,
+    changes_of: Callable[[Index], Iterable[Change]],
     *,
     db: str | None,
     collection: str,
-    checksum: bool,
-    metadata: Mapping[str, Fields] | None,
     report_format: Report,
     terminal: Terminal,
 ) -> None:
-    """Print a line for each change, and their numbers."""
+    """Print a line for each change, and their numbers.
+
+    `changes_of` asks an index, if there is one; otherwise everything in the `scan` is new.
+    """
     try:
         with Index.open(db, collection=collection, create=False) as opened:
-            changes = opened.plan(*paths, metadata=metadata, checksum=checksum)
-            _print(changes, report_format, terminal)
+            _print(changes_of(opened), report_format, terminal)
     except IndexNotFound:
-        _print(first_run(Scan(paths)), report_format, terminal)
+        _print(first_run(scan), report_format, terminal)
 
 
 def _print(changes: Iterable[Change], report_format: Report, terminal: Terminal) -> None:

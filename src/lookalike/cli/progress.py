@@ -5,21 +5,29 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 from lookalike.cli.terminal import Terminal
-from lookalike.ingest.scan import Scan
+from lookalike.ingest.scan import EVERYTHING, Scan, ScanOptions, Source
 from lookalike.records import Progress
+from lookalike.sources.names import is_address, split_member
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextlib.contextmanager
-def shown(sources: list[Path], terminal: Terminal) -> Iterator[Callable[[Progress], None]]:
-    """A callback for `Index.add` that shows what it is told."""
+def shown(
+    sources: Sequence[Source] | None, terminal: Terminal, *, options: ScanOptions = EVERYTHING
+) -> Iterator[Callable[[Progress], None]]:
+    """A callback for `Index.add` that shows what it is told.
+
+    Args:
+        sources: what is indexed, to be counted meanwhile; None where that can be done only once.
+        terminal: where it is shown.
+        options: what is left out.
+    """
     if terminal.shows_progress:
-        with _bar(sources) as callback:
+        with _bar(sources, options) as callback:
             yield callback
     else:
         yield _lines(terminal)
@@ -51,7 +59,9 @@ def _lines(terminal: Terminal) -> Callable[[Progress], None]:
 
 
 @contextlib.contextmanager
-def _bar(sources: list[Path]) -> Iterator[Callable[[Progress], None]]:
+def _bar(
+    sources: Sequence[Source] | None, options: ScanOptions
+) -> Iterator[Callable[[Progress], None]]:
     # Imported here: only a person needs it, and a search waits for what this module imports.
     from rich import progress as rich  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
@@ -70,13 +80,19 @@ def _bar(sources: list[Path]) -> Iterator[Callable[[Progress], None]]:
 
         def count() -> None:
             # A walk of its own, so that the time left is known while the first one works.
-            bar.update(task, total=sum(1 for _ in Scan(sources)))
+            total = 0
+            for item in Scan(sources or [], options=options):
+                if split_member(item.path):
+                    return  # archives are not read twice for this
+                total += 1
+            bar.update(task, total=total)
 
         def callback(progress: Progress) -> None:
             rate = _rate(progress, time.monotonic() - started)
             bar.update(task, completed=progress.done, rate=rate)
 
-        threading.Thread(target=count, name="lookalike-count", daemon=True).start()
+        if sources and not any(is_address(str(source)) for source in sources):
+            threading.Thread(target=count, name="lookalike-count", daemon=True).start()
         yield callback
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,7 +27,12 @@ from lookalike.index import MAX_LIMIT, Index
 
 def search(
     query: Annotated[
-        Path, typer.Argument(metavar="QUERY", help="A picture file.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="QUERY",
+            help="A picture: a file, a member of an archive or an address.",
+            show_default=False,
+        ),
     ],
     limit: Annotated[
         int, typer.Option("--limit", "-k", min=1, max=MAX_LIMIT, help="How many hits.")
@@ -65,13 +69,13 @@ def search(
 
 
 def _search(
-    opened: Index, query: Path, limit: int, hit_format: show.HitFormat, terminal: Terminal
+    opened: Index, query: str, limit: int, hit_format: show.HitFormat, terminal: Terminal
 ) -> None:
     started = time.perf_counter()
     hits = opened.search(query, limit=limit)
     seconds = time.perf_counter() - started
     if hit_format is show.HitFormat.json:
-        asked = {"path": str(query), "limit": limit}
+        asked = {"path": query, "limit": limit}
         typer.echo(show.as_json(asked, opened.info().model, hits, seconds))
     elif hit_format is show.HitFormat.paths:
         for hit in hits:

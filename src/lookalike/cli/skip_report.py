@@ -14,11 +14,12 @@ from pathlib import Path
 from PIL import Image, ImageFile
 
 from lookalike.cli.page import page
-from lookalike.decode import FORMATS, read_file
+from lookalike.decode import FORMATS
 from lookalike.errors import InvalidSetting
 from lookalike.ingest.ahead import Impatient
 from lookalike.records import IndexReport, Skipped
 from lookalike.settings import Settings
+from lookalike.sources.reader import Reader
 
 SUFFIXES = (".json", ".html")
 SIDE = 160
@@ -62,7 +63,7 @@ def check_report(file: Path) -> None:
         raise InvalidSetting("--report", str(file), "in a folder that is there")
 
 
-def write_report(file: Path, report: IndexReport, *, sources: Sequence[Path]) -> None:
+def write_report(file: Path, report: IndexReport, *, sources: Sequence[str]) -> None:
     """Write the report, with thumbnails where they can be made.
 
     Raises:
@@ -72,9 +73,9 @@ def write_report(file: Path, report: IndexReport, *, sources: Sequence[Path]) ->
     file.write_text(make(report, sources), encoding="utf-8")
 
 
-def _as_json(report: IndexReport, sources: Sequence[Path]) -> str:
+def _as_json(report: IndexReport, sources: Sequence[str]) -> str:
     known = dataclasses.asdict(report)
-    known["sources"] = [str(path) for path in sources]
+    known["sources"] = list(sources)
     known["skipped"] = [
         {"path": item.path, "reason": item.reason, "thumbnail": thumbnail}
         for item, thumbnail in _with_thumbnails(report.skipped)
@@ -82,14 +83,14 @@ def _as_json(report: IndexReport, sources: Sequence[Path]) -> str:
     return json.dumps(known, indent=1)
 
 
-def _as_page(report: IndexReport, sources: Sequence[Path]) -> str:
+def _as_page(report: IndexReport, sources: Sequence[str]) -> str:
     counts = {
         name: getattr(report, name)
         for name in ("added", "updated", "moved", "removed", "unchanged", "total")
     }
     counts = {**counts, "skipped": len(report.skipped)}
     body = _BODY.format(
-        sources=html.escape(", ".join(str(path) for path in sources)),
+        sources=html.escape(", ".join(sources)),
         counts="\n".join(_COUNT.format(name=name, count=n) for name, n in counts.items()),
         items="\n".join(
             _ITEM.format(
@@ -128,7 +129,8 @@ def _thumbnail(item: Skipped) -> str | None:
     # As everywhere, decoders raise nearly anything on damaged bytes; there is no thumbnail then.
     with contextlib.suppress(Exception):
         settings = Settings.from_environment()
-        data, _ = read_file(item.path, max_bytes=settings.max_bytes)
+        with Reader.of(settings) as reader:
+            data, _ = reader.read(item.path)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.draft("RGB", (SIDE, SIDE))  # of a giant JPEG this is a small one
             if image.width * image.height > settings.max_pixels:

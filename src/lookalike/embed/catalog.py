@@ -25,6 +25,7 @@ from lookalike.embed.presets import DEFAULT_MODEL, PRESETS
 from lookalike.errors import InvalidSetting, ModelUnusable, PictureError
 from lookalike.records import Pixels
 from lookalike.settings import Settings
+from lookalike.sources.reader import Reader
 
 CALIBRATION_PICTURES = 300  # NNCF's own default
 COMPARED_PICTURES = 200
@@ -269,13 +270,14 @@ def _sample(
     drawn = sorted(map(str, files))
     random.Random(0).shuffle(drawn)  # noqa: S311
     pictures: list[Pixels] = []
-    for path in drawn:
-        try:
-            pictures.append(prepare_file(path, embedder=embedder, settings=settings))
-        except PictureError:
-            continue
-        if len(pictures) == CALIBRATION_PICTURES + COMPARED_PICTURES:
-            break
+    with Reader.of(settings) as reader:
+        for path in drawn:
+            with contextlib.suppress(PictureError):
+                pictures.append(
+                    prepare_file(path, embedder=embedder, reader=reader, settings=settings)
+                )
+            if len(pictures) == CALIBRATION_PICTURES + COMPARED_PICTURES:
+                break
     if not pictures:
         raise ModelUnusable("int8 is calibrated on your pictures, and none of them can be used.")
     return np.stack(pictures)

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lookalike.decode import decode, read_file
+from lookalike.decode import decode
 from lookalike.embed.description import ModelDescription
 from lookalike.errors import LookalikeError
 from lookalike.records import Pixels
 from lookalike.settings import Settings
+from lookalike.sources.reader import Reader
 
 
 class Embedder(Protocol):
@@ -124,15 +125,19 @@ class ModelEmbedder:
         settings = settings or Settings.from_environment()
         out = np.empty((len(paths), self.dim), np.float32)
         size = settings.batch_size or self.batch_size
-        for start in range(0, len(paths), size):
-            names = [str(path) for path in paths[start : start + size]]
-            batch = [prepare_file(name, embedder=self, settings=settings) for name in names]
-            out[start : start + len(batch)] = self.embed(np.stack(batch))
+        with Reader.of(settings) as reader:
+            for start in range(0, len(paths), size):
+                names = [str(path) for path in paths[start : start + size]]
+                batch = [
+                    prepare_file(name, embedder=self, reader=reader, settings=settings)
+                    for name in names
+                ]
+                out[start : start + len(batch)] = self.embed(np.stack(batch))
         return out
 
 
-def prepare_file(path: str, *, embedder: Embedder, settings: Settings) -> Pixels:
+def prepare_file(path: str, *, embedder: Embedder, reader: Reader, settings: Settings) -> Pixels:
     """A picture file -> (height, width, 3) uint8; raises `PictureError`."""
-    data, _ = read_file(path, max_bytes=settings.max_bytes)
+    data, _ = reader.read(path)
     picture = decode(data, path=path, least=embedder.least, max_pixels=settings.max_pixels)
     return embedder.prepare(picture.image)

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from lookalike.errors import InvalidMetadata, InvalidSetting
-from lookalike.ingest.scan import absolute, storable
 from lookalike.records import Fields, ImageRecord, Metadata, row_id
+from lookalike.sources.names import absolute, storable
 from lookalike.store.schema import METADATA_BYTES, RESERVED_FIELDS
 
 REWRITTEN_ROWS = 500  # With the largest fields about half of the largest message, 64 MB.

@@ -15,8 +15,8 @@ from typing import Any, TextIO
 
 from lookalike.errors import InvalidMetadata
 from lookalike.ingest.metadata import checked, same, wrong_name
-from lookalike.ingest.scan import absolute
 from lookalike.records import Fields
+from lookalike.sources.names import absolute
 
 PATH_COLUMN = "path"
 

@@ -23,7 +23,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lookalike.decode import Facts, decode, read_file
+from lookalike.decode import Facts, decode
 from lookalike.embed.embedder import Embedder
 from lookalike.errors import PictureDamaged, PictureError, PictureUnreadable
 from lookalike.ingest.ahead import Impatient, ahead, batched
@@ -31,6 +31,7 @@ from lookalike.ingest.metadata import same
 from lookalike.ingest.plan import Task
 from lookalike.records import ImageRecord, Pixels, Skipped, Stamp, row_id
 from lookalike.settings import Settings
+from lookalike.sources.reader import Reader
 
 DECODED_BATCHES_AHEAD = 4
 
@@ -47,14 +48,14 @@ class Sink(Protocol):
 class Committed:
     """What one batch changed in the store; it has been written when this is seen.
 
-    `moved_from` are the ids of rows under paths that are gone, whose vectors added rows took over.
+    `sources` are the ids of the rows whose vectors added rows took over.
     """
 
     added: int
     updated: int
     unchanged: int
     removed: int
-    moved_from: list[str]
+    sources: list[str]
     skipped: list[Skipped]
 
 
@@ -74,7 +75,6 @@ class _Known:
     task: Task
     record: ImageRecord
     twin: ImageRecord
-    moved: bool
 
     @property
     def is_news(self) -> bool:
@@ -115,11 +115,17 @@ def run(
     exception in the caller, stops all threads: what waits is dropped, what is being written is
     finished.
     """
+    reader = Reader.of(settings)
+
+    def fetching() -> Iterator[Task]:
+        for task in tasks:
+            reader.expect(task.file)
+            yield task
 
     def prepare(task: Task) -> _Done:
         path = task.file.path
         try:
-            data, stamp = read_file(path, max_bytes=settings.max_bytes)
+            data, stamp = reader.read(path)
             content = content_of(data)
             if twin := _twin(task, content, sink):
                 return _known(task, twin, stamp, exists)
@@ -163,7 +169,7 @@ def run(
             updated=updated,
             unchanged=len(batch.done) + len(batch.known) - len(written),
             removed=len(stale),
-            moved_from=[row_id(item.twin.path) for item in batch.known if item.moved],
+            sources=[row_id(item.twin.path) for item in batch.known if not item.task.known],
             skipped=[Skipped(item.error.path, item.error.reason) for item in batch.failed],
         )
 
@@ -174,7 +180,7 @@ def run(
     writer = ThreadPoolExecutor(1, "lookalike-write")
     try:
         depth = DECODED_BATCHES_AHEAD * batch_size
-        prepared = decoders.ahead(prepare, tasks, depth, otherwise=too_long)
+        prepared = decoders.ahead(prepare, fetching(), depth, otherwise=too_long)
         batches = batched(prepared, batch_size)
         embedded = ahead(embedders, embed, batches, workers + 2)
         yield from ahead(writer, commit, embedded, 2)
@@ -183,6 +189,7 @@ def run(
         decoders.leave()
         for pool in (embedders, writer):
             pool.shutdown(cancel_futures=True)
+        reader.close()
 
 
 def content_of(data: bytes) -> str:
@@ -201,12 +208,11 @@ def _twin(task: Task, content: str, sink: Sink) -> ImageRecord | None:
 
 
 def _known(task: Task, twin: ImageRecord, stamp: Stamp, exists: Callable[[str], bool]) -> _Known:
-    moved = not task.known and not exists(twin.path)
     metadata = task.metadata
-    if metadata is None:
-        metadata = twin.metadata if moved else {}
+    if metadata is None:  # A moved picture takes its fields along, a copy does not.
+        metadata = {} if exists(twin.path) else twin.metadata
     record = replace(twin, path=task.file.path, stamp=stamp, metadata=metadata)
-    return _Known(task, record, twin, moved)
+    return _Known(task, record, twin)
 
 
 def _record(item: _Prepared, vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> ImageRecord:

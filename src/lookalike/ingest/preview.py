@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from lookalike.decode import read_file
 from lookalike.errors import PictureError
 from lookalike.ingest.metadata import outdated
 from lookalike.ingest.pipeline import content_of
 from lookalike.ingest.plan import Task, changes, with_twins
 from lookalike.ingest.scan import Scan
-from lookalike.ingest.sync import Store, chunks, exists, given_fields, gone, suspended
+from lookalike.ingest.sync import Store, chunks, given_fields, gone, suspended
 from lookalike.records import Change, Fields, ImageFile, Skipped, Twin, row_id
 from lookalike.settings import Settings
+from lookalike.sources.reader import Reader
 
 
 def preview(
@@ -24,7 +24,8 @@ def preview(
     fields_of: Callable[[str], Fields | None] | None = None,
 ) -> Iterator[Change]:
     """The changes that `sync` would make, as far as can be told without decoding a picture."""
-    came_from: dict[str, Twin] = {}  # new path -> a row of the same bytes, whose path is gone
+    came_from: dict[str, Twin] = {}  # new path -> a row of the same bytes
+    reader = Reader.of(settings)
     for found in chunks(scan):
         yield from (_skip(item) for item in found if isinstance(item, Skipped))
         files = [item for item in found if isinstance(item, ImageFile)]
@@ -34,7 +35,7 @@ def preview(
         for task in changed:
             path, key = task.file.path, row_id(task.file.path)
             try:
-                twin = _twin(task, settings)
+                twin = _twin(task, reader)
             except PictureError as error:
                 yield Change("skip", path, error.reason)
                 continue
@@ -43,11 +44,12 @@ def preview(
                     continue
                 other_fields.discard(key)
                 yield Change("update", path)
-            elif twin and not exists(twin.path):
+            elif twin:
                 came_from[path] = twin
             else:
                 yield Change("add", path)
         yield from (Change("update", path) for path in given if row_id(path) in other_fields)
+    reader.close()
     yield from _moves_and_removals(scan, store, came_from)
     yield from map(_skip, suspended(scan, store))
 
@@ -56,16 +58,18 @@ def _moves_and_removals(scan: Scan, store: Store, came_from: dict[str, Twin]) ->
     sources = {twin.id for twin in came_from.values()}
     removed = dict(pair for page in gone(scan, store, moved_from=sources) for pair in page)
     for path, twin in came_from.items():
-        source = removed.pop(twin.id, None)
-        yield Change("move", path, source) if source else Change("add", path)
+        if twin.id in removed and not scan.exists(twin.path):
+            yield Change("move", path, removed.pop(twin.id))
+        else:
+            yield Change("add", path)
     yield from (Change("remove", path) for path in removed.values())
 
 
-def _twin(task: Task, settings: Settings) -> Twin | None:
+def _twin(task: Task, reader: Reader) -> Twin | None:
     """A row of the same bytes, the file's own if that is one."""
     if not task.twins:
         return None
-    content = content_of(read_file(task.file.path, max_bytes=settings.max_bytes)[0])
+    content = content_of(reader.read(task.file.path)[0])
     twins = [twin for twin in task.twins if twin.content == content]
     return min(twins, key=lambda twin: twin.path != task.file.path, default=None)
 

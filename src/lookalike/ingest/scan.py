@@ -1,159 +1,226 @@
-"""Folders and files become a stream of files that may be pictures."""
+"""Whatever can be named becomes a stream of files that may be pictures."""
 
 from __future__ import annotations
 
+import glob
 import os
-import stat
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
-from lookalike.errors import SourceNotFound
-from lookalike.records import ImageFile, Skipped, Stamp
+from lookalike.errors import PictureError, SourceNotFound
+from lookalike.ingest.folders import FolderWalk, inspect
+from lookalike.ingest.ignore import IgnoreRules
+from lookalike.ingest.seen import EVERYTHING, ScanOptions, Seen, image_file
+from lookalike.records import ImageFile, Skipped
+from lookalike.settings import Settings
+from lookalike.sources import names
+from lookalike.sources.names import absolute, is_address, is_archive, printable, split_member
 
-EXTENSIONS = frozenset({
-    ".apng", ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg",
-    ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
-})  # fmt: skip
+__all__ = ["EVERYTHING", "Scan", "ScanOptions", "Source"]
 
-NO_UTF8 = "its name is not valid UTF-8"
+Source = str | os.PathLike[str]
 
 
 class Scan:
-    """The files below some folders, and single files, each once.
+    """The pictures in some folders, archives and storages, and single ones, each once.
 
     Iterating yields `ImageFile` in the order of the sources and of the names within a folder, and
-    `Skipped` for what was meant but cannot be read. Hidden files and folders are left out. Links
-    are followed, links to folders after everything else, and no folder is listed twice.
+    `Skipped` for what was meant but cannot be read. Hidden files and folders are left out, and what
+    the options and ``.lookalikeignore`` files say, but nothing that is itself a source. Links are
+    followed, links to folders after everything else on the disk, and no folder is listed twice.
     Afterwards, `listed` holds every folder whose names were all read, `walked` the source folders
     that do not lie inside others, `fruitful` those of them below which there was a picture, and
-    `repeated` the other names of folders listed before.
+    `repeated` the other names of folders listed before. An archive and what lies in it count as
+    folders: ``/a.zip!`` and ``/a.zip!/b``.
     """
 
-    def __init__(self, sources: Sequence[str | os.PathLike[str]]) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        options: ScanOptions = EVERYTHING,
+        more: Iterable[Source] | None = None,
+        settings: Settings | None = None,
+    ) -> None:
         """Resolve the sources: absolute, outer folders before those inside them.
 
+        Args:
+            sources: folders, files, archives, members of them, addresses, and patterns with ``*``.
+            options: what is left out.
+            more: further sources, which are taken one by one while iterating; of these a missing
+                one is skipped.
+            settings: limits.
+
         Raises:
-            SourceNotFound: one of them does not exist.
+            SourceNotFound: one of them does not exist, or cannot be reached.
+            InvalidSetting: a pattern of the options is none.
+            ExtraMissing: an optional library is needed for an address.
         """
-        paths = sorted({absolute(source) for source in sources})
+        self._options, self._more = options, more
+        self._settings = settings or Settings()
+        self._seen = Seen()
+        self.listed, self.walked = self._seen.listed, self._seen.walked
+        self.fruitful, self.repeated = self._seen.fruitful, self._seen.repeated
+        IgnoreRules("", options.exclude)  # says what is wrong with them before anything is done
+        paths = sorted({path for source in sources for path in _resolved(source)})
         for path in paths:
-            _check_source(path)
+            _check_source(path, self._settings)
         self.folders = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112
-        self._files = frozenset(paths).difference(self.folders)
-        self.files = sorted(self._files)
-        self.listed: set[str] = set()
-        self.walked: list[str] = []
-        self.fruitful: set[str] = set()
-        self.repeated: set[str] = set()
-        self._visited: set[tuple[int, int]] = set()
+        self._named = frozenset(paths).difference(self.folders)
+        self.files = sorted(self._named)
+        self._rules: list[IgnoreRules] = []
+        self._handed: set[int] | None = None if more is None else set()
+        if any(is_address(path) or split_member(path) for path in self.files):
+            self._handed = set()
+        self._walk = FolderWalk(
+            named=self._named, options=options, seen=self._seen, settings=self._settings
+        )
 
     def __iter__(self) -> Iterator[ImageFile | Skipped]:
         """Walk the sources."""
+        yield from self._once(self._all())
+        for source in self._more or ():
+            yield from self._once(self._one_more(source))
+
+    def _all(self) -> Iterator[ImageFile | Skipped]:
         for path in self.files:
-            yield _inspect(path)
-        links: list[tuple[str, str]] = []
+            yield from self._single(path)
         for folder in self.folders:
-            yield from self._walk(folder, folder, links)
-        while links:
-            source, link = links.pop(0)
-            yield from self._follow(source, link, links)
+            yield from self._walk.walk(self._rules_of(folder))
+        yield from self._walk.follow_links()
 
-    def _walk(
-        self, source: str, top: str, links: list[tuple[str, str]]
-    ) -> Iterator[ImageFile | Skipped]:
-        waiting = [top]
-        while waiting:
-            folder = waiting.pop()
-            subfolders: list[str] = []
-            if not storable(folder):
-                yield Skipped(printable(folder), NO_UTF8)
-                continue
-            try:
-                status = os.stat(folder)  # noqa: PTH116
-                if (status.st_dev, status.st_ino) in self._visited:
-                    if folder not in self.listed:
-                        self.repeated.add(folder)
-                    continue
-                self._visited.add((status.st_dev, status.st_ino))
-                with os.scandir(folder) as listing:
-                    entries = sorted(listing, key=lambda entry: entry.name)
-            except OSError as error:
-                yield Skipped(printable(folder), f"it cannot be listed ({error.strerror})")
-                continue
-            self.listed.add(folder)
-            if folder == source:
-                self.walked.append(source)
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                path = f"{folder.rstrip('/')}/{entry.name}"
-                if _is_folder(entry):
-                    if entry.is_symlink():
-                        links.append((source, path))
-                    else:
-                        subfolders.append(path)
-                elif (
-                    os.path.splitext(entry.name)[1].lower() in EXTENSIONS  # noqa: PTH122
-                    and path not in self._files
-                ):
-                    self.fruitful.add(source)
-                    yield _inspect(path, entry)
-            waiting.extend(reversed(subfolders))
-
-    def _follow(
-        self, source: str, link: str, links: list[tuple[str, str]]
-    ) -> Iterator[ImageFile | Skipped]:
-        target = os.path.realpath(link)
-        if f"{os.path.realpath(os.path.dirname(link))}/".startswith(target.rstrip("/") + "/"):  # noqa: PTH120
-            yield Skipped(printable(link), f"it links back to {target}, which contains it")
+    def _one_more(self, source: Source) -> Iterator[ImageFile | Skipped]:
+        try:
+            path = absolute(source)
+            _check_source(path, self._settings)
+        except SourceNotFound as error:
+            yield Skipped(printable(error.path), f"it {error.reason}")
+            return
+        if os.path.isdir(path):  # noqa: PTH112
+            yield from self._walk.walk(self._rules_of(path))
+            yield from self._walk.follow_links()
         else:
-            yield from self._walk(source, link, links)
+            yield from self._single(path)
+
+    def _single(self, path: str) -> Iterator[ImageFile | Skipped]:
+        """What is not a folder on the disk: a file, an archive, one's member, an address."""
+        if is_address(path):
+            yield from self._address(path)
+            return
+        member = None if names.exists(path) else split_member(path)
+        if member is None and not (is_archive(path) and os.path.isfile(path)):  # noqa: PTH113
+            yield inspect(path)
+            return
+        # Imported here: few collections have archives, and every search would wait.
+        from lookalike.ingest.members import members  # noqa: PLC0415
+
+        archive, inside = member or (path, "")
+        root = f"{archive}!/{inside}".rstrip("/")
+        for item in members(
+            archive,
+            inside=inside,
+            rules=self._rules_of(root),
+            options=self._options,
+            seen=self._seen,
+            settings=self._settings,
+        ):
+            if isinstance(item, ImageFile):
+                self.fruitful.add(root)
+            yield item
+        if root in self.listed:
+            self.walked.append(root)
+
+    def _address(self, path: str) -> Iterator[ImageFile | Skipped]:
+        from lookalike.ingest.objects import objects  # noqa: PLC0415
+        from lookalike.sources.remote import Storage  # noqa: PLC0415
+
+        storage = Storage(path, reads=self._settings.network_reads)
+        try:
+            entry = storage.entry(path)
+        except PictureError as error:
+            yield Skipped(path, error.reason)
+            return
+        if entry.stamp:
+            yield image_file(path, entry.stamp)
+            return
+        yield from objects(
+            storage,
+            rules=self._rules_of(path),
+            options=self._options,
+            seen=self._seen,
+            at_once=self._settings.network_reads,
+        )
+
+    def _rules_of(self, source: str) -> IgnoreRules:
+        self._rules.append(IgnoreRules(source, self._options.exclude))
+        return self._rules[-1]
+
+    def _once(self, items: Iterator[ImageFile | Skipped]) -> Iterator[ImageFile | Skipped]:
+        """Without what was handed on before, where sources may overlap in ways not seen before."""
+        if self._handed is None:
+            yield from items
+            return
+        for item in items:
+            key = hash(item.path)
+            if key not in self._handed:
+                self._handed.add(key)
+                yield item
+
+    def exists(self, path: str) -> bool:
+        """False only where it is certain that there is no such thing any more.
+
+        Of archives and storages that is what was listed by this scan.
+        """
+        if is_address(path):
+            return names.parent(path) not in self.listed or hash(path) in self._seen.names
+        if names.exists(path):
+            return True
+        member = split_member(path)
+        if member is None or not names.exists(member[0]):
+            return False
+        root = f"{member[0]}!"
+        return root not in self.listed or path == root or hash(path) in self._seen.names
+
+    def leaves_out(self, path: str) -> bool:
+        """Whether the rules leave out this path, which lies below the sources.
+
+        What is itself a source is never left out, nor what another source does not leave out.
+        """
+        if path in self._named or (self._handed and hash(path) in self._handed):
+            return False
+        of_it = [rules for rules in self._rules if path.startswith(f"{rules.source.rstrip('/')}/")]
+        return bool(of_it) and all(rules.leaves_out(path) for rules in of_it)
 
 
-def absolute(path: str | os.PathLike[str]) -> str:
-    """The path as stored: absolute, ``~`` expanded, links kept, with forward slashes."""
-    # Path's own way raises where there is no such user; a file may be called so.
-    expanded = os.path.expanduser(path)  # noqa: PTH111
-    return Path(os.path.abspath(expanded)).as_posix()  # noqa: PTH100
+def _resolved(source: Source) -> list[str]:
+    """The paths that are meant: more than one for a pattern that the shell has left as it is."""
+    path = absolute(source)
+    if is_address(path) or not glob.has_magic(path) or os.path.lexists(path):
+        return [path]
+    if split_member(path):
+        return [path]
+    found = [absolute(match) for match in glob.iglob(path, recursive=True)]  # noqa: PTH207
+    if not found:
+        raise SourceNotFound(printable(path), "does not exist, and as a pattern matches nothing")
+    return found
 
 
-def storable(path: str) -> bool:
-    """Whether a path is valid UTF-8; Milvus holds nothing else."""
+def _check_source(path: str, settings: Settings) -> None:
+    if is_address(path):
+        from lookalike.sources.remote import NotThere, Storage  # noqa: PLC0415
+
+        try:
+            Storage(path, reads=settings.network_reads).entry(path)
+        except NotThere:
+            raise SourceNotFound(path, "does not exist") from None
+        except PictureError as error:
+            raise SourceNotFound(path, f"cannot be reached: {error.reason}") from error
+        return
+    member = split_member(path)
     try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def printable(path: str) -> str:
-    """A path in which bytes that are no UTF-8 stand as escapes."""
-    return path.encode("utf-8", "backslashreplace").decode()
-
-
-def _check_source(path: str) -> None:
-    try:
-        os.lstat(path)
+        if not (member and os.path.lexists(member[0])):
+            os.lstat(path)
     except FileNotFoundError:
         raise SourceNotFound(path, "does not exist") from None
-    except OSError as error:
-        raise SourceNotFound(path, f"cannot be reached ({error.strerror})") from error
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself, for one
-        return False
-
-
-def _inspect(path: str, entry: os.DirEntry[str] | None = None) -> ImageFile | Skipped:
-    if not storable(path):
-        return Skipped(printable(path), NO_UTF8)
-    try:
-        status = entry.stat() if entry else os.stat(path)  # noqa: PTH116
-    except OSError as error:
-        return Skipped(path, f"it cannot be read ({error.strerror})")
-    if not stat.S_ISREG(status.st_mode):
-        return Skipped(path, "it is not a regular file")
-    return ImageFile(path, Stamp(status.st_size, status.st_mtime_ns))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceNotFound(path, f"cannot be reached ({reason})") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -46,7 +45,7 @@ class _Tally:
     moved: int = 0
     removed: int = 0
     rows: int = 0  # that are known to be there, of files that were found
-    moved_from: set[str] = field(default_factory=set)
+    sources: set[str] = field(default_factory=set)
     skipped: list[Skipped] = field(default_factory=list)
 
     def count(self, committed: Committed) -> None:
@@ -55,7 +54,7 @@ class _Tally:
         self.unchanged += committed.unchanged
         self.removed += committed.removed
         self.rows += committed.added - committed.removed
-        self.moved_from.update(committed.moved_from)
+        self.sources.update(committed.sources)
         self.skipped += committed.skipped
 
     def progress(self) -> Progress:
@@ -102,15 +101,15 @@ def sync(
             yield from with_twins(changed, store.of_size) if may_be_known else changed
 
     for committed in pipeline.run(
-        tasks(), embedder=embedder, sink=store, exists=exists, settings=settings
+        tasks(), embedder=embedder, sink=store, exists=scan.exists, settings=settings
     ):
         tally.count(committed)
         report_progress(tally.progress())
     if store.count() != tally.rows:
-        for page in gone(scan, store, moved_from=tally.moved_from):
+        for page in gone(scan, store, moved_from=tally.sources):
             store.delete([key for key, _ in page])
             tally.removed += len(page)
-            tally.moved += sum(key in tally.moved_from for key, _ in page)
+            tally.moved += sum(key in tally.sources and not scan.exists(path) for key, path in page)
         tally.skipped += suspended(scan, store)
     store.flush()
     return IndexReport(
@@ -138,7 +137,7 @@ def given_fields(
 def gone(
     scan: Scan, store: Store, *, moved_from: Collection[str]
 ) -> Iterator[list[tuple[str, str]]]:
-    """Pages of (id, path) of rows below the scanned folders whose files have been deleted.
+    """Pages of (id, path) of rows below the scanned folders whose files are gone or left out now.
 
     Of a folder without any picture only those in `moved_from`: see `suspended`.
     """
@@ -148,7 +147,8 @@ def gone(
             yield [
                 (key, path)
                 for key, path in page
-                if (all_of_them or key in moved_from) and _is_gone(path, scan)
+                if scan.leaves_out(path)
+                or ((all_of_them or key in moved_from) and _is_gone(path, scan))
             ]
 
 
@@ -157,8 +157,8 @@ def suspended(scan: Scan, store: Store) -> Iterator[Skipped]:
     for folder in scan.walked:
         if folder in scan.fruitful:
             continue
-        pages = store.paths_under(folder)
-        if kept := sum(_is_gone(path, scan) for page in pages for _, path in page):
+        paths = (path for page in store.paths_under(folder) for _, path in page)
+        if kept := sum(_is_gone(path, scan) and not scan.leaves_out(path) for path in paths):
             reason = (
                 f"there is no picture in it any more, but {kept} from it are in the index and stay "
                 f"there: if they are really gone, run: lookalike remove {folder}"
@@ -167,18 +167,7 @@ def suspended(scan: Scan, store: Store) -> Iterator[Skipped]:
 
 
 def _is_gone(path: str, scan: Scan) -> bool:
-    return is_gone(path, listed=scan.listed, repeated=scan.repeated, exists=exists)
-
-
-def exists(path: str) -> bool:
-    """False only where the system says that there is no such name; links count as themselves."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return True
+    return is_gone(path, listed=scan.listed, repeated=scan.repeated, exists=scan.exists)
 
 
 def chunks(scan: Scan) -> Iterator[list[ImageFile | Skipped]]:

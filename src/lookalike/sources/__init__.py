@@ -1,0 +1,1 @@
+"""A path or an address -> the bytes that lie there."""
