@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 import lookalike
-from lookalike.ingest.scan import EXTENSIONS
+from lookalike.decode import EXTENSIONS
 from lookalike.records import ImageFile, ImageRecord
 
 if TYPE_CHECKING:

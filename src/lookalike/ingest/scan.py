@@ -7,13 +7,9 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lookalike.decode import EXTENSIONS
 from lookalike.errors import SourceNotFound
 from lookalike.records import ImageFile, Skipped, Stamp
-
-EXTENSIONS = frozenset({
-    ".apng", ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg",
-    ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
-})  # fmt: skip
 
 NO_UTF8 = "its name is not valid UTF-8"
 
