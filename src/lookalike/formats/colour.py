@@ -81,7 +81,10 @@ def _from_profile(icc: bytes) -> ImageCms.ImageCmsTransform | None:
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         mode = _MODES[profile.profile.xcolor_space.strip()]
-        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
+        # What makes colours fast makes dark greys wrong.
+        flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+        srgb = ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(profile, srgb, mode, "RGB", flags=flags)
     except (OSError, KeyError, ImageCms.PyCMSError):
         return None
     if mode not in ("RGB", "L"):
