@@ -150,10 +150,11 @@ def test_of_an_animation_the_first_picture_counts(kind: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", TURNED)
-@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP", "HEIF", "AVIF"])
 def test_every_orientation_is_turned_upright(kind: str, orientation: int) -> None:
-    stored = pixels(encoded(smooth(96, 64), kind)).astype(np.uint8)
-    data = encoded(smooth(96, 64), kind, exif=exif(orientation))
+    lossless = {"quality": -1, "chroma": 444} if kind == "HEIF" else {}
+    stored = pixels(encoded(smooth(96, 64), kind, **lossless)).astype(np.uint8)
+    data = encoded(smooth(96, 64), kind, exif=exif(orientation).tobytes(), **lossless)
     picture, expected = read(data), TURNED[orientation](stored)
     assert np.array_equal(np.asarray(picture.image), expected)
     assert (picture.facts.height, picture.facts.width) == expected.shape[:2]
