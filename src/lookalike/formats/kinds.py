@@ -31,6 +31,9 @@ _HEIF_BRANDS = frozenset({
 })  # fmt: skip
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
+_PICTURE = re.compile(
+    rb"\x89PNG\r|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|\0\0\0\x0cjP  ", re.DOTALL
+)
 _UNREAD = "it is a picture in the format {}, which is not read; save it as PNG or JPEG"
 _NO_PICTURES = [
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), reason)
@@ -95,6 +98,8 @@ def why_no_picture(data: bytes, *, path: str) -> str:
     """What a file is that is no picture, for a person who took it for one."""
     if is_raw(data, path=path):
         return "it is a camera's raw file of a kind that is not read"
+    if _PICTURE.match(data) or _brands(data) & (_HEIF_BRANDS | _AVIF_BRANDS):
+        return "the picture is damaged (what comes before its pixels makes no sense)"
     head = data[:_HEAD_BYTES]
     reasons = (reason for pattern, reason in _NO_PICTURES if pattern.match(head))
     return next(reasons, "it is not a picture in a known format")
