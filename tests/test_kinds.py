@@ -78,6 +78,13 @@ def test_the_camera_facts_of_heic_and_its_orientation_in_both_places() -> None:
         assert np.array_equal(pixels(changed), pixels(data))
 
 
+def test_names_in_a_heic_that_are_no_text_end_in_an_error_and_not_in_a_crash() -> None:
+    data = encoded(smooth(96, 64), "HEIF", exif=exif(6, DateTimeOriginal="x").tobytes())
+    damaged = data.replace(b"Exif", b"Ex\xfff", 1)
+    assert damaged != data
+    assert "utf-8" in reason(damaged)
+
+
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "JPEG2000"])
 def test_truncated_modern_pictures_are_refused(kind: str, part: float) -> None:

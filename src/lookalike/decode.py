@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from PIL import Image, UnidentifiedImageError
 
 from lookalike.errors import PictureDamaged, PictureUnreadable, reason_of
-from lookalike.formats import kinds, raw
+from lookalike.formats import heif, kinds, raw
 from lookalike.formats.colour import to_srgb
 from lookalike.formats.exif import SIDEWAYS, UPRIGHT, camera_facts
 from lookalike.records import Stamp
@@ -131,11 +131,7 @@ def _reasons(data: bytes, path: str) -> Iterator[None]:
 def _opened(data: bytes, *, path: str, max_pixels: int) -> Image.Image:
     """The picture with its size known and, where Pillow does not load it at once, no pixels yet."""
     if kinds.is_heif(data):
-        # Seldom needed. Not registered with Pillow, where it would be for the whole process.
-        from pi_heif import HeifImageFile  # noqa: PLC0415
-
-        heif: Image.Image = HeifImageFile(io.BytesIO(data))
-        return heif
+        return heif.opened(data)
     if data.startswith(kinds.ICO):
         _check_size(kinds.largest_icon(data), path=path, max_pixels=max_pixels)
     formats = (*FORMATS, "TGA") if kinds.may_be_tga(data, path=path) else FORMATS
