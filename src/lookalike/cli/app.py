@@ -13,7 +13,7 @@ import warnings
 from typing import NoReturn
 
 import typer
-from PIL import Image
+from PIL import Image, _imaging
 
 from lookalike.cli import demo, download_sample, evaluate, index, manage, models, search
 from lookalike.cli.options import Version
@@ -73,7 +73,7 @@ def _keep_decoders_quiet() -> None:
     """Of damaged pictures, Pillow and libtiff print errors that they also raise."""
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     with contextlib.suppress(AttributeError):  # where it is built in, or left out
-        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def _leave(code: int) -> NoReturn:
