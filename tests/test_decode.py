@@ -4,50 +4,18 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import ExifTags, Image
+from PIL import Image
 
 from lookalike.decode import Picture, decode, upright_rgb
 from lookalike.errors import PictureDamaged
+from tests.encode import TURNED, Array, encoded, exif, noise, png, smooth
 
-Array = npt.NDArray[np.uint8]
 FULL_SCALE = (100_000, 100_000)
-
-# From the EXIF standard: on which sides the stored picture's 0th row and 0th column belong.
-TURNED: dict[int, Callable[[Array], Array]] = {
-    1: lambda a: a,  # top, left
-    2: lambda a: a[:, ::-1],  # top, right
-    3: lambda a: a[::-1, ::-1],  # bottom, right
-    4: lambda a: a[::-1],  # bottom, left
-    5: lambda a: a.swapaxes(0, 1),  # left, top
-    6: lambda a: a.swapaxes(0, 1)[:, ::-1],  # right, top
-    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],  # right, bottom
-    8: lambda a: a.swapaxes(0, 1)[::-1],  # left, bottom
-}
-
-
-def noise(*shape: int, top: int = 256) -> Array:
-    return np.random.default_rng(7).integers(0, top, shape).astype(np.uint8)
-
-
-def smooth(width: int, height: int) -> Array:
-    """A picture that JPEG keeps almost exactly, with no symmetry."""
-    y, x = np.mgrid[0:height, 0:width]
-    channels = (255 * x / width, 255 * y / height, 255 * (x + y) / (width + height))
-    return np.stack(channels, axis=2).astype(np.uint8)
-
-
-def encoded(pixels: npt.NDArray[Any] | Image.Image, kind: str, **options: object) -> bytes:
-    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def read(data: bytes, *, least: tuple[int, int] = FULL_SCALE, limit: int = 10**8) -> Picture:
@@ -68,24 +36,6 @@ def on_white(colour: npt.NDArray[Any], alpha: npt.NDArray[Any]) -> Array:
 
 def grey(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.repeat(values[..., np.newaxis], 3, axis=2)
-
-
-def png(depth: int, colour_type: int, width: int, height: int, rows: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in chunks
-    )
-
-
-def exif(orientation: int, **camera: str | None) -> Image.Exif:
-    data = Image.Exif()
-    data[ExifTags.Base.Orientation] = orientation
-    for name, text in camera.items():
-        if text is not None:
-            data.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base[name]] = text
-    return data
 
 
 @pytest.mark.parametrize(
@@ -197,10 +147,11 @@ def test_of_an_animation_the_first_picture_counts(kind: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", TURNED)
-@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP", "HEIF", "AVIF"])
 def test_every_orientation_is_turned_upright(kind: str, orientation: int) -> None:
-    stored = pixels(encoded(smooth(96, 64), kind)).astype(np.uint8)
-    data = encoded(smooth(96, 64), kind, exif=exif(orientation))
+    lossless = {"quality": -1, "chroma": 444} if kind == "HEIF" else {}
+    stored = pixels(encoded(smooth(96, 64), kind, **lossless)).astype(np.uint8)
+    data = encoded(smooth(96, 64), kind, exif=exif(orientation).tobytes(), **lossless)
     picture, expected = read(data), TURNED[orientation](stored)
     assert np.array_equal(np.asarray(picture.image), expected)
     assert (picture.facts.height, picture.facts.width) == expected.shape[:2]

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pymilvus import MilvusClient
 
 from lookalike import Index, IndexReport, InvalidMetadata, InvalidSetting, Settings
@@ -294,7 +295,7 @@ def deep(levels: int) -> list[Any]:
         ({"$meta": 1}, "must be of letters"),
         *(({name: 1}, f"a field '{name}' is in every row") for name in (
             "id", "path", "content", "size_bytes", "mtime_ns", "width", "height", "taken_at",
-            "format", "vector", "_seq", "_partition",
+            "format", "animated", "vector", "_seq", "_partition",
         )),
         ({"x": float("nan")}, "its field 'x' has the number nan; use text"),
         ({"x": [float("inf")]}, "has the number inf"),
@@ -309,7 +310,7 @@ def deep(levels: int) -> list[Any]:
         ({"x": "caf\udce9"}, "has text that is not valid UTF-8"),
         ({"x": {"\ud800": 1}}, "has a key that is no text"),
         ({"x": deep(10_000)}, "is nested too deeply"),
-        ({"x": "y" * 65_536}, "take 65544 bytes as JSON, and at most 65536"),
+        ({"x": "y" * 65_536}, "take 65544 bytes as JSON, and at most 65520"),
         ("label", "its fields are a str, but must be a mapping"),
         (7, "its fields are a int"),
     ],
@@ -339,10 +340,14 @@ def test_a_mapping_is_looked_through_before_anything_is_changed(
 
 
 def test_the_largest_fields_can_be_stored(index: Index, photos: Path) -> None:
-    fields = {"x": "ä" * 32_764}  # and 8 bytes of JSON around it
-    assert len(json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()) == 65_536
-    assert outcome(index.add(photos, metadata=lambda path: fields)) == (0, 30, 0)
-    assert outcome(index.add(photos, metadata=lambda path: fields)) == (0, 0, 30)
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    frames[0].save(photos / "red.gif", save_all=True, append_images=frames[1:])
+    assert outcome(index.add(photos)) == (1, 0, 30)
+    fields = {"x": "ä" * 32_756}  # and 8 bytes of JSON around it
+    assert len(json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()) == 65_520
+    assert outcome(index.add(photos, metadata=lambda path: fields)) == (0, 31, 0)
+    assert outcome(index.add(photos, metadata=lambda path: fields)) == (0, 0, 31)
+    assert index.search(photos / "red.gif", limit=1)[0].animated
     assert set(map(str, fields_in(index, photos).values())) == {str(fields)}
 
 

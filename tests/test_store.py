@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lookalike.records import ImageRecord, Stamp
+from lookalike.records import ImageRecord, Stamp, row_id
 from lookalike.store import milvus
 from lookalike.store.milvus import MilvusStore
-from lookalike.store.schema import CollectionModel
+from lookalike.store.schema import CollectionModel, to_row
 
 
 @pytest.fixture
@@ -57,6 +58,24 @@ def test_all_vectors_come_back_in_pages_and_bit_for_bit(
     assert sum(len(names) for names, _ in pages) == 57
     assert sorted(found) == sorted(paths)
     np.testing.assert_array_equal(np.stack([found[path] for path in paths]), rows)
+
+
+def test_a_row_says_that_it_is_of_an_animation_and_one_without_a_word_is_not(
+    store: MilvusStore,
+) -> None:
+    first, second = np.eye(5, dtype=np.float32)[:2]
+    moving = replace(record("/moving.gif", first), animated=True, metadata={"label": "x"})
+    still = record("/still.jpg", second)
+    store.upsert([moving, still])
+    hits = store.search(first, limit=2)
+    assert [(hit.path, hit.animated, hit.metadata) for hit in hits] == [
+        ("/moving.gif", True, {"label": "x"}),
+        ("/still.jpg", False, {}),
+    ]
+    ids = [row_id("/moving.gif"), row_id("/still.jpg")]
+    assert [found.animated for found in store.records(ids)] == [True, False]
+    assert store.metadata(ids) == {ids[0]: {"label": "x"}, ids[1]: {}}
+    assert "animated" not in to_row(still)
 
 
 def test_an_empty_store_has_no_vectors(store: MilvusStore) -> None:

@@ -4,37 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
-from datetime import datetime
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from lookalike.errors import PictureDamaged
+from lookalike.errors import PictureDamaged, PictureUnreadable, reason_of
+from lookalike.formats import heif, kinds, raw
+from lookalike.formats.colour import to_srgb
+from lookalike.formats.exif import SIDEWAYS, UPRIGHT, camera_facts
 
-EXTENSIONS = frozenset({
-    ".apng", ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg",
-    ".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
-})  # fmt: skip
-"""Endings of names, in lower case, that a picture may have."""
+EXTENSIONS = kinds.EXTENSIONS
 
 # Tried in this order, so the common ones first; the rare ones are plug-ins that Pillow loads when
 # it comes to them. Only decoders that run in this process: PostScript's would start Ghostscript.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "AVIF", "JPEG2000", "ICO", "PPM",
-           "TGA")  # fmt: skip
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "DIB", "AVIF", "JPEG2000", "ICO", "PPM")
 _FORMAT_NAMES = {"MPO": "jpeg", "DIB": "bmp"}
+_ANIMATED_FORMATS = ("GIF", "PNG", "WEBP", "AVIF")
 
-# https://www.cipa.jp/std/documents/e/DC-008-2012_E.pdf, table 5: where the 0th row and column lie.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = (5, 6, 7, 8)
+# Decoded, one of these takes 200 MB or more, so only one at a time is in memory at its full size.
+GIANT_PIXELS = 50_000_000
+_one_giant = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +33,14 @@ class Facts:
     """What a file says about its picture.
 
     `width` and `height` are those of the whole picture, in pixels, after orientation; `taken_at`
-    is seconds since the epoch, 0 where unknown.
+    is seconds since the epoch, 0 where unknown; `animated` where more frames follow.
     """
 
     width: int
     height: int
     format: str
     taken_at: int
+    animated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +52,39 @@ class Picture:
 
 
 def decode(data: bytes, *, path: str, least: tuple[int, int], max_pixels: int) -> Picture:
-    """Decode a picture, upright and on white.
+    """Decode a picture: upright, in sRGB, on white; of an animation or a collection the first.
 
     Args:
         data: the file's bytes.
-        path: only named in errors.
+        path: named in errors; its extension is a hint where the content leaves doubt.
         least: (width, height) in pixels that the caller needs. A JPEG of at least twice that is
-            decoded at half, a quarter or an eighth of its scale, never below `least`.
+            decoded at half, a quarter or an eighth of its scale, and others of at least four times
+            that are reduced afterwards; never below `least`.
         max_pixels: the largest picture that is decoded at all.
 
     Raises:
         PictureDamaged: it is empty, no picture, broken or too large.
+        PictureUnreadable: what reads this format is not installed.
     """
     if not data:
         raise PictureDamaged(path, "the file is empty (0 bytes)")
+    with _reasons(data, path):
+        if kinds.is_raw(data, path=path) and (found := raw.preview(data, path=path)):
+            return _read_preview(found, path=path, least=max(least), max_pixels=max_pixels)
+        with _opened(data, path=path, max_pixels=max_pixels) as image:
+            if raw.is_preview(image) and (found := raw.preview(data, path=path)):
+                return _read_preview(found, path=path, least=max(least), max_pixels=max_pixels)
+            return _read(image, path=path, least=max(least), max_pixels=max_pixels)
+
+
+@contextlib.contextmanager
+def _reasons(data: bytes, path: str) -> Iterator[None]:
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _read(image, path=path, least=least, max_pixels=max_pixels)
-    except PictureDamaged:
+        yield
+    except (PictureDamaged, PictureUnreadable):
         raise
     except UnidentifiedImageError:
-        raise PictureDamaged(path, "it is not a picture in a known format") from None
+        raise PictureDamaged(path, kinds.why_no_picture(data, path=path)) from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         reason = f"it has more than {limit} pixels (PIL.Image.MAX_IMAGE_PIXELS sets the limit)"
@@ -89,79 +93,72 @@ def decode(data: bytes, *, path: str, least: tuple[int, int], max_pixels: int) -
         raise PictureDamaged(path, "there is not enough memory to decode it") from None
     # The decoders raise nearly anything on damaged bytes, and none of it may end a run.
     except Exception as error:
-        raise PictureDamaged(path, f"the picture is damaged ({error})") from error
+        raise PictureDamaged(path, f"the picture is damaged ({reason_of(error)})") from error
 
 
-def _read(image: Image.Image, *, path: str, least: tuple[int, int], max_pixels: int) -> Picture:
-    width, height = image.size
+def _opened(data: bytes, *, path: str, max_pixels: int) -> Image.Image:
+    """The picture with its size known and, where Pillow does not load it at once, no pixels yet."""
+    if kinds.is_heif(data):
+        return heif.opened(data)
+    if data.startswith(kinds.ICO):
+        _check_size(kinds.largest_icon(data), path=path, max_pixels=max_pixels)
+    formats = (*FORMATS, "TGA") if kinds.may_be_tga(data, path=path) else FORMATS
+    return Image.open(io.BytesIO(data), formats=formats)
+
+
+def _check_size(size: tuple[int, int], *, path: str, max_pixels: int) -> None:
+    width, height = size
     if width * height > max_pixels:
         reason = f"it has {width} × {height} pixels, more than LOOKALIKE_MAX_PIXELS={max_pixels}"
         raise PictureDamaged(path, reason)
-    # The longer side for both, because the picture may yet be turned.
-    image.draft("RGB", (max(least), max(least)))
-    image.load()
-    # Only now: Pillow turns TIFFs upright itself while loading.
-    orientation, taken_at = _camera_facts(image)
-    if orientation in _SIDEWAYS:
+
+
+def _read(image: Image.Image, *, path: str, least: int, max_pixels: int) -> Picture:
+    size = image.size
+    _check_size(size, path=path, max_pixels=max_pixels)
+    # The longer side of what is needed for both, because the picture may yet be turned.
+    image.draft("RGB", (least, least))
+    drafted = image.size != size
+    giant = image.width * image.height > GIANT_PIXELS
+    with _one_giant if giant else contextlib.nullcontext():
+        image.load()
+        # Only now: Pillow turns TIFFs upright itself while loading.
+        orientation, taken_at = camera_facts(image)
+        width, height = size if drafted else image.size
+        rgb = to_srgb(image, least=least)
+    if orientation in SIDEWAYS:
         width, height = height, width
     name = image.format or ""
-    format_name = _FORMAT_NAMES.get(name, name.lower())
-    return Picture(_turned(image, orientation), Facts(width, height, format_name, taken_at))
+    facts = Facts(
+        width=width,
+        height=height,
+        format=_FORMAT_NAMES.get(name, name.lower()),
+        taken_at=taken_at,
+        animated=_is_animated(image),
+    )
+    return Picture(_turned(rgb, orientation), facts)
+
+
+def _read_preview(found: raw.Preview, *, path: str, least: int, max_pixels: int) -> Picture:
+    picture = _read(found.image, path=path, least=least, max_pixels=max_pixels)
+    width, height = found.size
+    taken_at = picture.facts.taken_at or found.taken_at
+    facts = Facts(width=width, height=height, format="raw", taken_at=taken_at)
+    return replace(picture, facts=facts)
+
+
+def _is_animated(image: Image.Image) -> bool:
+    # Asked last: for a GIF, Pillow goes on to the next frame and back.
+    with contextlib.suppress(Exception):
+        return image.format in _ANIMATED_FORMATS and getattr(image, "is_animated", False)
+    return False
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """A picture in any mode as RGB: turned as its EXIF data says, and on white."""
+    """A picture in any mode as RGB: turned as its EXIF data says, in sRGB and on white."""
     image.load()
-    return _turned(image, _camera_facts(image)[0])
+    return _turned(to_srgb(image), camera_facts(image)[0])
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    rgb = _to_rgb(image)
-    return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """RGB pixels of a picture in any mode, composited on white where it is transparent."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        return _grey_to_rgb(np.asarray(image, dtype=np.float64))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGB", rgba.size, "white")
-        white.paste(rgba, mask=rgba.getchannel("A"))
-        return white
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _grey_to_rgb(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Image.Image:
-    """Grey values of unknown range: 0–1, 8 or 16 bits where they fit one, else stretched."""
-    values = np.nan_to_num(values)
-    low, high = float(values.min()), float(values.max())
-    for top in (1.0, 255.0, 65535.0):
-        if low >= 0.0 and high <= top:
-            low, high = 0.0, top
-            break
-    span = (high - low) or 1.0
-    grey = ((values - low) * (255.0 / span)).round().astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _camera_facts(image: Image.Image) -> tuple[int, int]:
-    """The EXIF orientation (1 is upright) and the capture time (0 is unknown)."""
-    orientation, taken_at = 1, 0
-    # Damaged EXIF data must not cost the picture.
-    with contextlib.suppress(Exception):
-        exif = image.getexif()
-        orientation = int(exif.get(ExifTags.Base.Orientation, 1))
-        if ExifTags.Base.ExifOffset in exif:
-            taken_at = _taken_at(exif)
-    return orientation, taken_at
-
-
-def _taken_at(exif: Image.Exif) -> int:
-    """Seconds since the epoch, read as UTC where the camera noted no offset."""
-    camera = exif.get_ifd(ExifTags.IFD.Exif)
-    moment = str(camera.get(ExifTags.Base.DateTimeOriginal, "")).strip("\0 ")
-    offset = str(camera.get(ExifTags.Base.OffsetTimeOriginal, "")).strip("\0 ") or "+00:00"
-    return int(datetime.strptime(moment + offset, "%Y:%m:%d %H:%M:%S%z").timestamp())
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image

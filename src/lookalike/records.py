@@ -59,8 +59,8 @@ class ImageRecord:
     """One row of the index: a picture, its facts and its embedding.
 
     `width` and `height` are pixels after orientation, `content` is the BLAKE2b-128 of the file's
-    bytes in hex, `taken_at` is seconds since the epoch, 0 where unknown; `metadata` holds the
-    user's own fields.
+    bytes in hex, `taken_at` is seconds since the epoch, 0 where unknown; `animated` is true where
+    the picture is the first of an animation; `metadata` holds the user's own fields.
     """
 
     path: str
@@ -71,6 +71,7 @@ class ImageRecord:
     taken_at: int
     format: str
     vector: Vector
+    animated: bool = False
     metadata: Fields = field(default_factory=dict)
 
 
@@ -80,7 +81,8 @@ class Hit:
 
     `score` is in the index's metric: COSINE and IP are similarities in [-1, 1], larger is closer;
     L2 is the squared Euclidean distance in [0, 4], smaller is closer. `taken_at` is seconds since
-    the epoch or None; `metadata` holds the user's own fields.
+    the epoch or None; `animated` is true where the picture is the first of an animation;
+    `metadata` holds the user's own fields.
     """
 
     path: str
@@ -91,6 +93,7 @@ class Hit:
     size_bytes: int
     taken_at: int | None
     format: str
+    animated: bool = False
     metadata: Fields = field(default_factory=dict)
 
 

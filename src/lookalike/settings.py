@@ -15,8 +15,8 @@ from lookalike.errors import InvalidSetting
 
 PRECISIONS = ("auto", "bf16", "fp32", "int8")
 _LEAST = {
-    "max_pixels": 1, "max_bytes": 1, "max_seconds": 1, "batch_size": 0, "threads": 0, "network_reads": 1,
-    "max_archive_members": 1, "max_archive_bytes": 1,
+    "max_pixels": 1, "max_bytes": 1, "max_seconds": 1, "batch_size": 0, "threads": 0,
+    "network_reads": 1, "max_archive_members": 1, "max_archive_bytes": 1,
 }  # fmt: skip
 
 

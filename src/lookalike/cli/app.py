@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
+import logging
 import os
 import signal
 import sys
@@ -11,7 +13,7 @@ import warnings
 from typing import NoReturn
 
 import typer
-from PIL import Image
+from PIL import Image, _imaging
 
 from lookalike.cli import demo, download_sample, evaluate, index, manage, models, search
 from lookalike.cli.options import Version
@@ -51,6 +53,7 @@ def main() -> None:
     # limit of pixels holds, its own messages say what is wrong, and a kill is like Ctrl-C.
     Image.MAX_IMAGE_PIXELS = None
     warnings.simplefilter("ignore")
+    _keep_decoders_quiet()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
@@ -66,6 +69,13 @@ def _keep_memory_small() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda option, value: 0)  # musl has none
         mallopt(m_arena_max, 2)
         mallopt(m_mmap_threshold, 1 << 20)
+
+
+def _keep_decoders_quiet() -> None:
+    """Of damaged pictures, Pillow and libtiff print errors that they also raise."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with contextlib.suppress(AttributeError):  # where it is built in, or left out
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def _leave(code: int) -> NoReturn:

@@ -226,5 +226,6 @@ def _record(item: _Prepared, vector: np.ndarray[tuple[int], np.dtype[np.float32]
         taken_at=facts.taken_at,
         format=facts.format,
         vector=vector,
+        animated=facts.animated,
         metadata=item.task.metadata or {},
     )

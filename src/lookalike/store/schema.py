@@ -16,9 +16,11 @@ PATH_BYTES = 8192
 FORMAT_BYTES = 32
 INTEGER_FIELDS = ("size_bytes", "mtime_ns", "width", "height", "taken_at")
 FACT_FIELDS = ("path", "content", *INTEGER_FIELDS, "format")
-OWN_FIELDS = frozenset({"id", *FACT_FIELDS, VECTOR_FIELD})
+ANIMATED_FIELD = "animated"  # dynamic, and only in the rows of animations
+OWN_FIELDS = frozenset({"id", *FACT_FIELDS, VECTOR_FIELD, ANIMATED_FIELD})
 RESERVED_FIELDS = OWN_FIELDS | {"_seq", "_partition"}  # the last two are Milvus Lite's own
-METADATA_BYTES = 65_536  # Milvus's limit on the dynamic fields of a row, as JSON
+# Milvus's limit on the dynamic fields of a row as JSON, less what `animated` takes.
+METADATA_BYTES = 65_536 - len(f'"{ANIMATED_FIELD}":true,')
 
 SCHEMA_VERSION = "1"
 METRICS = ("COSINE", "IP", "L2")
@@ -65,6 +67,7 @@ def to_row(record: ImageRecord) -> dict[str, Any]:
         "taken_at": record.taken_at,
         "format": record.format,
         VECTOR_FIELD: record.vector,
+        **({ANIMATED_FIELD: True} if record.animated else {}),
     }
 
 
@@ -79,17 +82,18 @@ def to_record(row: Mapping[str, Any]) -> ImageRecord:
         taken_at=row["taken_at"],
         format=row["format"],
         vector=np.asarray(row[VECTOR_FIELD], dtype=np.float32),
+        animated=row.get(ANIMATED_FIELD) is True,
         metadata=to_metadata(row),
     )
 
 
 def to_metadata(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The dynamic fields of a row."""
+    """The user's own fields of a row."""
     return {name: value for name, value in row.items() if name not in OWN_FIELDS}
 
 
 def to_hit(entity: Mapping[str, Any], score: float) -> Hit:
-    """A found row, with its dynamic fields as metadata."""
+    """A found row, with the user's own fields as metadata."""
     return Hit(
         path=entity["path"],
         score=score,
@@ -99,5 +103,6 @@ def to_hit(entity: Mapping[str, Any], score: float) -> Hit:
         size_bytes=entity["size_bytes"],
         taken_at=entity["taken_at"] or None,
         format=entity["format"],
+        animated=entity.get(ANIMATED_FIELD) is True,
         metadata=to_metadata(entity),
     )

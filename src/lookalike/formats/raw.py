@@ -1,0 +1,74 @@
+"""Camera raw files: the preview that the camera embedded, which is its own picture of the scene."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from datetime import timezone
+
+from PIL import ExifTags, Image
+
+from lookalike.errors import PictureDamaged, PictureUnreadable
+from lookalike.formats.exif import SIDEWAYS
+
+_DNG_VERSION, _SUBFILE_TYPE, _SUB_IFDS = 0xC612, 0xFE, 0x14A
+
+# LibRaw's flip, as in dcraw -> the EXIF orientation.
+_ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """An `image` that is opened, with its orientation as EXIF, and facts about the whole picture.
+
+    `size` is (width, height) in pixels after orientation; `taken_at` is seconds since the epoch, 0
+    where unknown.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    taken_at: int
+
+
+def is_preview(image: Image.Image) -> bool:
+    """Whether a TIFF says that it is a raw file, or that its first picture is only a preview."""
+    tags = getattr(image, "tag_v2", None)  # only of TIFFs
+    if tags is None:
+        return False
+    return _DNG_VERSION in tags or bool(tags.get(_SUBFILE_TYPE, 0) & 1 and _SUB_IFDS in tags)
+
+
+def preview(data: bytes, *, path: str) -> Preview | None:
+    """The largest picture in a raw file; None where it is no raw file.
+
+    Raises:
+        PictureUnreadable: what reads them is not installed.
+        PictureDamaged: there is no picture in it.
+    """
+    try:
+        # An extra, and seldom needed.
+        import rawpy  # noqa: PLC0415
+    except ImportError:
+        reason = "it is a camera's raw file; to read those, run: pip install 'lookalike[raw]'"
+        raise PictureUnreadable(path, reason) from None
+    try:
+        with rawpy.imread(io.BytesIO(data)) as raw:
+            thumbnail = raw.extract_thumb()
+            sizes, clock = raw.sizes, raw.other.timestamp
+    except rawpy.LibRawFileUnsupportedError:
+        return None
+    except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
+        reason = "it is a camera's raw file without a preview, and only previews are read"
+        raise PictureDamaged(path, reason) from None
+    if isinstance(thumbnail.data, bytes):
+        image: Image.Image = Image.open(io.BytesIO(thumbnail.data), formats=("JPEG",))
+    else:
+        image = Image.fromarray(thumbnail.data)
+    orientation = _ORIENTATIONS.get(sizes.flip, 1)
+    with contextlib.suppress(Exception):  # damaged EXIF data, which is then none
+        image.getexif().setdefault(ExifTags.Base.Orientation, orientation)
+    size = (sizes.width, sizes.height)
+    # The camera's clock, taken by LibRaw for that of this machine.
+    seconds = int(clock.replace(tzinfo=timezone.utc).timestamp()) if clock.timestamp() else 0
+    return Preview(image, size[::-1] if orientation in SIDEWAYS else size, seconds)
