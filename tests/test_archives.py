@@ -267,7 +267,7 @@ def test_a_compressed_tar_file_is_unpacked_no_further_than_the_setting_says(
     assert scan.exists(f"{bomb}!/c.jpg")
     with Reader.of(settings) as reader:
         assert reader.read(f"{bomb}!/a.jpg")[0] == b"x"
-        with pytest.raises(PictureUnreadable, match="there is no such file in .* damaged"):
+        with pytest.raises(PictureUnreadable, match=r"there is no such file in .* damaged"):
             reader.read(f"{bomb}!/c.jpg")
         assert reader.exists(f"{bomb}!/c.jpg")
 
