@@ -88,11 +88,12 @@ def cli(tmp_path: Path) -> Callable[..., Outcome]:
     It runs without root's right to pass over the permissions of files.
     """
 
-    def run(*args: str | Path, **environment: str) -> Outcome:
+    def run(*args: str | Path, stdin: str = "", **environment: str) -> Outcome:
         command = [sys.executable, "-m", "lookalike", *map(str, args)]
         variables = {**os.environ, "LOOKALIKE_DB": str(tmp_path / "photos.db"), **environment}
         done = subprocess.run(
             command,
+            input=stdin,
             capture_output=True,
             text=True,
             env=variables,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"torch", "timm", "openvino", "pymilvus", "milvus_lite", "fastapi", "ray", "pandas"}
+HEAVY = {"torch", "timm", "openvino", "pymilvus", "milvus_lite", "fastapi", "ray", "pandas",
+         "fsspec", "s3fs", "aiohttp", "pathspec"}  # fmt: skip
 
 # Runs its arguments in a network of its own that consists of the loopback interface, and prints
 # how many packets were meant for elsewhere: those without a route, and all UDP (look-ups of

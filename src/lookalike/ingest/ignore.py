@@ -31,13 +31,9 @@ class IgnoreRules:
         self.source = source
         self._by_folder: dict[str, GitIgnoreSpec] = {}
         self._exclude: GitIgnoreSpec | None = None
-        if exclude:
-            try:
-                self._exclude = _compiled(exclude)
-            except ValueError as error:
-                expected = "a pattern as in .gitignore"
-                raise InvalidSetting("exclude", str(error).split(": ")[-1], expected) from None
         self.active = bool(exclude)
+        if exclude:
+            self._exclude = _compiled(map(_checked, exclude))
 
     def learn(self, folder: str) -> None:
         """Read the file in a folder, whose rules hold from there downwards.
@@ -78,6 +74,14 @@ class IgnoreRules:
         if any(self.match(path[:end], is_folder=True) for end in ends):
             return True
         return self.match(path, is_folder=False)
+
+
+def _checked(pattern: str) -> str:
+    try:
+        _compiled([pattern])
+    except ValueError:
+        raise InvalidSetting("exclude", pattern, "a pattern as in .gitignore") from None
+    return pattern
 
 
 def _said(spec: GitIgnoreSpec, folder: str, name: str) -> bool | None:

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from lookalike.errors import InvalidMetadata
 from lookalike.ingest.metadata import checked, same, wrong_name
 from lookalike.records import Fields
-from lookalike.sources.names import absolute
+from lookalike.sources.names import absolute, is_address, split_member
 
 PATH_COLUMN = "path"
 
@@ -86,10 +86,13 @@ def _by_path(rows: Iterator[_Row], folders: Sequence[str]) -> dict[str, Fields]:
 def _located(row: _Row, folders: Sequence[str]) -> str:
     if not row.path:
         raise _BadRow(row.line, f"it has no {PATH_COLUMN}")
+    if is_address(row.path):
+        return absolute(row.path)
     expanded = os.path.expanduser(row.path)  # noqa: PTH111
     for folder in folders:
         path = absolute(os.path.join(folder, expanded))  # noqa: PTH118
-        if os.path.exists(path):  # noqa: PTH110
+        member = split_member(path)
+        if os.path.exists(member[0] if member else path):  # noqa: PTH110
             return path
     tried = "" if os.path.isabs(expanded) else ", below a folder to index, beside this file or here"  # noqa: PTH117
     raise _BadRow(row.line, f"{row.path} does not exist{tried}")

@@ -213,7 +213,7 @@ def _check_source(path: str, settings: Settings) -> None:
         except NotThere:
             raise SourceNotFound(path, "does not exist") from None
         except PictureError as error:
-            raise SourceNotFound(path, f"cannot be reached: {error.reason}") from error
+            raise SourceNotFound(path, error.reason.removeprefix("it ")) from error
         return
     member = split_member(path)
     try:
