@@ -31,6 +31,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "device": "cuda:1",
         "batch_size": 7,
         "threads": 3,
+        "server_wait_s": 5,
     }
     assert set(values) == set(NAMES), "a new setting needs a value here"
     environment = {environment_variable(name): str(value) for name, value in values.items()}
@@ -52,6 +53,7 @@ def test_the_process_environment_is_the_default_source(monkeypatch: pytest.Monke
         ("LOOKALIKE_BATCH_SIZE", "1.5"),
         ("LOOKALIKE_BATCH_SIZE", "-1"),
         ("LOOKALIKE_THREADS", "-1"),
+        ("LOOKALIKE_SERVER_WAIT_S", "-1"),
         ("LOOKALIKE_PRECISION", "int4"),
         ("LOOKALIKE_DEVICE", "tpu"),
     ],

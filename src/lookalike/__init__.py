@@ -20,9 +20,12 @@ from lookalike.errors import (
     PictureDamaged,
     PictureError,
     PictureUnreadable,
+    ServerLost,
+    ServerUnreachable,
     SourceNotFound,
     StorageFull,
     StoreError,
+    TokenRefused,
     UnknownModel,
 )
 from lookalike.index import Index
@@ -60,11 +63,14 @@ __all__ = [
     "PictureUnreadable",
     "Progress",
     "Quality",
+    "ServerLost",
+    "ServerUnreachable",
     "Settings",
     "Skipped",
     "SourceNotFound",
     "StorageFull",
     "StoreError",
+    "TokenRefused",
     "UnknownModel",
     "load_embedder",
 ]

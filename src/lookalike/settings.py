@@ -65,10 +65,17 @@ class Settings:
     threads: int = _setting(
         0, unit="threads", help="Threads that decode, and that embed; 0 is one for each core."
     )
+    server_wait_s: int = _setting(
+        60,
+        unit="seconds",
+        help="How long a Milvus server is waited for that has gone away; one that was killed takes "
+        "up to 40 to come back.",
+    )
 
     def __post_init__(self) -> None:
         """Raise `InvalidSetting` where a value is out of range."""
-        for name, least in (("max_pixels", 1), ("max_bytes", 1), ("batch_size", 0), ("threads", 0)):
+        whole = ("max_pixels", "max_bytes", "batch_size", "threads", "server_wait_s")
+        for name, least in zip(whole, (1, 1, 0, 0, 0), strict=True):
             if getattr(self, name) < least:
                 expected = f"a whole number from {least} up"
                 raise InvalidSetting(environment_variable(name), getattr(self, name), expected)

@@ -20,6 +20,7 @@ from lookalike.cli.options import (
     Quiet,
     Report,
     ReportFormat,
+    Token,
     Verbose,
     Version,
     Weights,
@@ -62,6 +63,7 @@ def index(
     device: Device = None,
     precision: Precision = None,
     db: Database = None,
+    token: Token = None,
     collection: Collection = "images",
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -80,6 +82,7 @@ def index(
         with (
             Index.open(
                 db,
+                token=token,
                 model=model,
                 weights=weights,
                 calibration=paths,

@@ -17,6 +17,7 @@ from lookalike.cli.options import (
     Model,
     Precision,
     Quiet,
+    Token,
     Verbose,
     Version,
     Weights,
@@ -41,6 +42,7 @@ def search(
     device: Device = None,
     precision: Precision = None,
     db: Database = None,
+    token: Token = None,
     collection: Collection = "images",
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -54,6 +56,7 @@ def search(
             settings = dataclasses.replace(settings, device="cpu")
         with Index.open(
             db,
+            token=token,
             model=model,
             weights=weights,
             collection=collection,
