@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 AVAILABLE = platform.system() == "Linux" and platform.machine() == "x86_64"
 TOKEN = "root:Milvus"  # what a new server begins with
@@ -80,21 +81,20 @@ def _enter_namespace() -> None:
         fcntl.ioctl(one, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
 
 
-def _start_milvus(folder: str) -> int:
-    import milvus  # noqa: PLC0415
+def _start_milvus(folder: str) -> Any:
+    from milvus import MilvusServer as Packaged  # noqa: PLC0415
 
-    server = milvus.MilvusServer()
+    server = Packaged()
     server.set_base_dir(folder)
-    for role in ("proxy", "rootCoord", "queryCoord", "queryNode", "indexCoord", "indexNode"):
-        server.config.set(f"{role}.ip", "127.0.0.1")
-    for role in ("dataCoord", "dataNode"):
+    roles = ("proxy", "rootCoord", "queryCoord", "queryNode", "indexCoord", "indexNode")
+    for role in (*roles, "dataCoord", "dataNode"):
         server.config.set(f"{role}.ip", "127.0.0.1")
     server.config.set("common.security.authorizationEnabled", "true")
+    # By default a killed one comes back after 30 s, and loading a new collection takes 2.
     server.config.set("common.session.ttl", 3)
+    server.config.set("queryCoord.checkInterval", 100)
     server.start()
-    # It stops what it started when it is collected.
-    globals()["_running"] = server
-    return int(server.server_proc.pid)
+    return server
 
 
 async def _forward(listener: socket.socket) -> None:
@@ -126,5 +126,7 @@ if __name__ == "__main__":
     outer = socket.create_server(("127.0.0.1", int(sys.argv[2])))
     _enter_namespace()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    print(_start_milvus(sys.argv[1]), flush=True)
+    running = _start_milvus(sys.argv[1])
+    sys.stdout.write(f"{running.server_proc.pid}\n")
+    sys.stdout.flush()
     asyncio.run(_forward(outer))
