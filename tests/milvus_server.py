@@ -55,6 +55,11 @@ class MilvusServer:
         self._pid = int(said)
         return True
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not killed."""
+        return self._process is not None
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to Milvus alone; what forwards the port goes on."""
         os.kill(self._pid, number)

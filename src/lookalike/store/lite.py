@@ -46,8 +46,9 @@ from lookalike.store.database import Row
 # Often enough that Lite's memory stays small; a flush of this many takes about 50 ms.
 FLUSH_ROWS = 512
 
-# It prints errors, with tracebacks, that it also raises; here every one of these is mapped.
-logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
+# Both print errors, with tracebacks, that they also raise; here every one of these is mapped.
+for _name in ("pymilvus", "milvus_lite"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 _opened: Counter[str] = Counter()
 _opening = threading.Lock()

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,9 +27,6 @@ from lookalike.store.schema import CollectionModel
 PAGE_ROWS = 4096
 MAX_WINDOW = 16_384  # Milvus's limit on offset + limit
 MESSAGE_BYTES = 32_000_000  # half of what servers take
-
-# It prints errors, with tracebacks, that it also raises; here every one of these is mapped.
-logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
 
 class MilvusStore:

@@ -51,6 +51,8 @@ _REFUSED = frozenset(
 )
 
 _log = logging.getLogger("lookalike")
+# It prints errors, with tracebacks, that it also raises; here every one of these is mapped.
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
 
 class ServerDatabase:
