@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 import lookalike
+from tests.milvus_server import AVAILABLE, TOKEN, MilvusServer
 
 # What gRPC does in the child of a fork kills 2 in 100 of the commands started here, once a test has
 # opened an index in this process. Read when gRPC is imported, which the package does late.
@@ -111,3 +113,35 @@ def _heed_permissions() -> None:
     libc = ctypes.CDLL(None)
     for capability in (cap_dac_override, cap_dac_read_search):
         libc.prctl(pr_capbset_drop, capability, 0, 0, 0)
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    """The real server, for tests that leave it running."""
+    if not AVAILABLE:
+        pytest.skip("the package milvus has a server for Linux on x86-64 only")
+    folder = tmp_path_factory.mktemp("milvus")
+    server = MilvusServer(folder)
+    if not server.start():
+        pytest.skip("this machine does not allow network namespaces")
+    yield server
+    server.kill()
+    shutil.rmtree(folder)  # half a gigabyte
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an index may lie: the arguments that name it."""
+
+    database: str
+    collection: str
+    token: str | None
+
+
+@pytest.fixture(params=["lite", "server"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A new place, in Milvus Lite and on a server."""
+    if request.param == "lite":
+        return Place((tmp_path / "test.db").as_posix(), "images", None)
+    server: MilvusServer = request.getfixturevalue("milvus_server")
+    return Place(server.uri, f"images_{uuid.uuid4().hex}", TOKEN)

@@ -231,8 +231,8 @@ def test_a_database_that_is_not_there(cli: Cli, photos: Path, tmp_path: Path) ->
 
 def test_a_name_that_is_no_database(cli: Cli, photos: Path, tmp_path: Path) -> None:
     assert "must end in .db" in line_of(cli("index", photos, "--db", tmp_path / "photos"))
-    line = line_of(cli("index", photos, "--db", "http://localhost:19530"))
-    assert "http://localhost:19530 is the address of a server" in line
+    line = line_of(cli("index", photos, "--db", "ftp://localhost/photos.db"))
+    assert "ftp://localhost/photos.db is not the address of a Milvus server" in line
 
 
 @pytest.mark.parametrize("name", ["missing.jpg", "text.jpg", "empty.jpg", "birds", "half.jpg"])

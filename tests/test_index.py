@@ -24,6 +24,7 @@ from lookalike import (
 )
 from lookalike.records import row_id
 from lookalike.sources.reader import Reader
+from lookalike.store.lite import LiteDatabase
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
 
@@ -205,8 +206,9 @@ def test_stamps_are_the_same_with_and_without_the_client(photos: Path, database:
     store = MilvusStore(database.as_posix(), "images", create=None)
     ids = [row_id(path.as_posix()) for path in pictures(photos)]
     directly = store.stamps([*ids, "f" * 32])
-    assert store._lite is not None
-    store._lite = None
+    assert isinstance(store._database, LiteDatabase)
+    assert store._database._directly is not None
+    store._database._directly = None
     assert store.stamps([*ids, "f" * 32]) == directly
     assert len(directly) == 30
     store.close()

@@ -15,7 +15,8 @@ import pytest
 from pymilvus import MilvusClient
 
 from lookalike import Index
-from lookalike.store.milvus import FLUSH_ROWS, MilvusStore
+from lookalike.store.lite import FLUSH_ROWS
+from lookalike.store.milvus import MilvusStore
 
 KILLS = 10
 COPIES = 7

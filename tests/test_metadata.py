@@ -25,6 +25,7 @@ from lookalike.ingest import metadata as own_fields
 from lookalike.ingest import sync
 from lookalike.records import Fields, ImageRecord, Metadata, Stamp, row_id
 from lookalike.sources.reader import Reader
+from lookalike.store.lite import LiteDatabase
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
 
@@ -405,10 +406,11 @@ def test_a_row_written_again_is_replaced_as_a_whole_wherever_it_lies(tmp_path: P
             whole = record(int(row.path[1:]), **expected[row_id(row.path)])
             np.testing.assert_array_equal(row.vector, whole.vector)
             assert repr(row) == repr(whole)
-        directly, store._lite = store._lite, None
+        assert isinstance(store._database, LiteDatabase)
+        directly, store._database._directly = store._database._directly, None
         assert store.metadata(ids) == expected
         assert len(store.records([*ids, "f" * 32])) == 10
-        store._lite = directly
+        store._database._directly = directly
 
     for a, flushed in itertools.product(range(4), (False, True)):
         write(a=a, **{f"only{a}{flushed}": [1]})

@@ -1,29 +1,55 @@
-"""The store gives back what was put into it."""
+"""The store gives back what was put into it, in Milvus Lite and on a server alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from pymilvus import MilvusClient
 
-from lookalike.records import ImageRecord, Stamp, row_id
+from lookalike.errors import IndexIncompatible, IndexNotFound
+from lookalike.records import ImageRecord, Stamp, Vector, row_id
 from lookalike.store import milvus
 from lookalike.store.milvus import MilvusStore
-from lookalike.store.schema import CollectionModel, to_row
+from lookalike.store.remembered import peek
+from lookalike.store.schema import METADATA_BYTES, CollectionModel, to_row
+from tests.conftest import Place
+
+DIM = 5
+MODEL = CollectionModel(model="test", fingerprint="f", dim=DIM)
+
+Open = Callable[..., MilvusStore]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[MilvusStore]:
-    model = CollectionModel(model="test", fingerprint="f", dim=5)
-    store = MilvusStore(str(tmp_path / "test.db"), "images", create=model)
-    yield store
-    store.close()
+def opened(place: Place) -> Iterator[Open]:
+    """Opens the place, as often as one likes."""
+    with contextlib.ExitStack() as stack:
+
+        def open_store(create: CollectionModel | None = MODEL) -> MilvusStore:
+            store = MilvusStore(place.database, place.collection, create=create, token=place.token)
+            stack.callback(store.close)
+            return store
+
+        yield open_store
 
 
-def record(path: str, vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> ImageRecord:
+@pytest.fixture
+def store(opened: Open) -> MilvusStore:
+    return opened()
+
+
+def unit_rows(count: int, dim: int = DIM) -> npt.NDArray[np.float32]:
+    rows = np.random.default_rng(0).normal(size=(count, dim)).astype(np.float32)
+    unit: npt.NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
+
+
+def record(path: str, vector: Vector, **metadata: object) -> ImageRecord:
     return ImageRecord(
         path=path,
         content="0" * 32,
@@ -33,15 +59,14 @@ def record(path: str, vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> I
         taken_at=0,
         format="jpeg",
         vector=vector,
+        metadata=metadata,
     )
 
 
 def test_all_vectors_come_back_in_pages_and_bit_for_bit(
     store: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    random = np.random.default_rng(0)
-    rows = random.normal(size=(57, 5)).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = unit_rows(57)
     paths = [f"/photos/{number}.jpg" for number in range(57)]
     records = [record(path, row) for path, row in zip(paths, rows, strict=True)]
     # One half from a segment on disk and one from the table in memory.
@@ -80,12 +105,130 @@ def test_a_row_says_that_it_is_of_an_animation_and_one_without_a_word_is_not(
 
 def test_an_empty_store_has_no_vectors(store: MilvusStore) -> None:
     assert list(store.vectors()) == []
+    assert store.count() == 0
+    assert store.search(unit_rows(1)[0], limit=3) == []
 
 
 def test_a_page_without_rows_has_the_shape_of_one(
     store: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(milvus, "PAGE_ROWS", 1)
-    store.upsert([record(f"/{number}", np.eye(5, dtype=np.float32)[0]) for number in range(9)])
+    store.upsert([record(f"/{number}", unit_rows(1)[0]) for number in range(9)])
     shapes = {vectors.shape for _, vectors in store.vectors()}
     assert (0, 5) in shapes
+
+
+def test_a_row_replaces_that_of_its_path_as_a_whole(store: MilvusStore) -> None:
+    first, second = unit_rows(2)
+    keys = [row_id("/a"), row_id("/b")]
+    for flushed in (True, False):
+        store.upsert([record("/a", first, one=[1, {"x": None}], two="ä"), record("/b", first)])
+        if flushed:
+            store.flush()
+        store.upsert([record("/a", second, three=True)])
+        assert store.count() == 2
+        assert store.metadata(keys) == {keys[0]: {"three": True}, keys[1]: {}}
+        (row,) = store.records([keys[0], "f" * 32])
+        assert (row.path, row.stamp, row.metadata) == ("/a", Stamp(1, 2), {"three": True})
+        np.testing.assert_array_equal(row.vector, second)
+        hits = store.search(second, limit=9)
+        assert [hit.path for hit in hits] == ["/a", "/b"]
+        assert hits[0].metadata == {"three": True}
+
+
+def test_a_write_and_a_deletion_are_seen_at_once(store: MilvusStore) -> None:
+    vector = unit_rows(1)[0]
+    for number in range(8):
+        path = f"/{number}"
+        store.upsert([record(path, vector), record("/other", vector)])
+        assert store.stamps([row_id(path), "f" * 32]) == {row_id(path): Stamp(1, 2)}
+        assert store.count() == 2
+        store.delete([row_id(path), "f" * 32])
+        assert store.count() == 1
+        assert store.stamps([row_id(path)]) == {}
+        assert [hit.path for hit in store.search(vector, limit=5)] == ["/other"]
+        assert [row for page in store.paths_under("/") for row in page] == [
+            (row_id("/other"), "/other")
+        ]
+
+
+@pytest.mark.parametrize("metric", ["COSINE", "IP", "L2"])
+def test_hits_are_those_of_brute_force(opened: Open, metric: str) -> None:
+    """With limits beyond what fits in one message, too, and beyond all rows."""
+    dim = 64
+    rows = unit_rows(1100, dim)
+    questions = unit_rows(1104, dim)[1100:]
+    store = opened(CollectionModel(model="test", fingerprint="f", dim=dim, metric=metric))
+    records = [record(f"/{number}", row, number=number) for number, row in enumerate(rows)]
+    store.upsert(records[:1000])
+    store.flush()
+    store.upsert(records[1000:])
+    for question in questions:
+        products = rows @ question
+        expected = 2 - 2 * products if metric == "L2" else products
+        order = np.argsort(-products)
+        for limit in (1, 10, 1000, 2000):
+            hits = store.search(question, limit=limit)
+            numbers = [hit.metadata["number"] for hit in hits]
+            assert len(set(numbers)) == len(hits) == min(limit, 1100)
+            scores = [hit.score for hit in hits]
+            np.testing.assert_allclose(scores, expected[numbers], atol=1e-5)
+            np.testing.assert_allclose(scores, expected[order[: len(hits)]], atol=1e-5)
+            assert all(hit.path == f"/{hit.metadata['number']}" for hit in hits)
+
+
+@pytest.mark.parametrize("place", ["server"], indirect=True)
+def test_the_largest_rows_go_through(store: MilvusStore) -> None:
+    """All together they are more than a server takes in one message, which is 64 MB."""
+    text = "x" * (METADATA_BYTES - 20)
+    store.upsert([record(f"/{number}", unit_rows(1)[0], text=text) for number in range(1050)])
+    ids = [row_id(f"/{number}") for number in range(1050)]
+    assert all(fields == {"text": text} for fields in store.metadata(ids).values())
+    assert len(store.records(ids)) == len(store.metadata(ids)) == 1050
+    hits = store.search(unit_rows(1)[0], limit=2000)
+    assert len({hit.path for hit in hits if hit.metadata == {"text": text}}) == 1050
+
+
+def test_a_collection_remembers_its_model(opened: Open, place: Place) -> None:
+    assert peek(place.database, place.collection, token=place.token) is None
+    with pytest.raises(IndexNotFound, match="There is no index"):
+        opened(create=None)
+    model = CollectionModel(model="resnet34", fingerprint="e" * 32, dim=3, metric="L2")
+    first = opened(model)
+    assert first.model == model
+    first.upsert([record("/a", unit_rows(1, 3)[0])])
+    first.close()
+    for create in (None, MODEL):
+        again = opened(create)
+        assert (again.model, again.count()) == (model, 1)
+        again.close()
+    assert peek(place.database, place.collection, token=place.token) == model
+
+
+def client(place: Place) -> MilvusClient:
+    return MilvusClient(place.database, token=place.token or "", dedicated=True)
+
+
+def test_a_collection_of_somebody_else_is_left_alone(opened: Open, place: Place) -> None:
+    opened().close()
+    other = client(place)
+    other.drop_collection(place.collection)
+    other.create_collection(place.collection, 4)
+    other.close()
+    for create in (None, MODEL):
+        with pytest.raises(IndexIncompatible, match="was not made by lookalike"):
+            opened(create)
+
+
+def test_a_collection_whose_making_was_cut_off_before_its_index_is_completed(
+    opened: Open, place: Place
+) -> None:
+    opened().close()
+    other = client(place)
+    other.release_collection(place.collection)
+    other.drop_index(place.collection, "vector")
+    assert other.list_indexes(place.collection) == []
+    other.close()
+    store = opened(create=None)
+    store.upsert([record("/a", unit_rows(1)[0])])
+    assert len(store.search(unit_rows(1)[0], limit=1)) == 1

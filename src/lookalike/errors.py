@@ -23,7 +23,10 @@ LookalikeError
     ├── IndexIncompatible     a file of another kind or version
     ├── MetricMismatch        the index was made with another metric
     ├── IndexNotWritable      its folder cannot be written
-    └── StorageFull           the disk is full
+    ├── StorageFull           the disk is full
+    ├── ServerUnreachable     nothing answers at a server's address
+    ├── ServerLost            a server has stopped to answer
+    └── TokenRefused          a server does not accept who asks, or not for this
 """
 
 from __future__ import annotations
@@ -238,4 +241,38 @@ class StorageFull(StoreError):
         super().__init__(
             f"The disk that holds {database} is full. Everything committed so far is kept; "
             "free some space and run the same command again."
+        )
+
+
+class ServerUnreachable(StoreError):
+    """No Milvus answers at this address."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        self.database, self.reason = database, reason
+        super().__init__(
+            f"{database} cannot be reached ({reason}). Check the address (--db), and that Milvus "
+            "runs there."
+        )
+
+
+class ServerLost(StoreError):
+    """A server that had answered does so no more, or is busy with itself for too long."""
+
+    def __init__(self, database: str, seconds: float, reason: str) -> None:
+        self.database, self.seconds, self.reason = database, seconds, reason
+        super().__init__(
+            f"{database} has not answered for {seconds:g} s ({reason}). Everything committed so "
+            "far is kept; run the same command again when it does. LOOKALIKE_SERVER_WAIT_S is how "
+            "long it is waited for."
+        )
+
+
+class TokenRefused(StoreError):
+    """A server refuses the user, password or token, or what they want to do."""
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+        super().__init__(
+            f"{database} refuses: the user, password or token is wrong, or may not do this. Give "
+            "them as LOOKALIKE_TOKEN=USER:PASSWORD or --token."
         )

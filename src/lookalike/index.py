@@ -20,7 +20,6 @@ from lookalike.embed.embedder import Embedder, ModelEmbedder
 from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.errors import (
     ExtraMissing,
-    IndexIncompatible,
     IndexNotFound,
     InvalidSetting,
     MetricMismatch,
@@ -48,6 +47,7 @@ from lookalike.records import (
 from lookalike.settings import Settings, default_database
 from lookalike.sources.names import absolute, is_archive, storable
 from lookalike.sources.reader import Reader
+from lookalike.store.address import address_of
 from lookalike.store.remembered import peek
 from lookalike.store.schema import METRICS, CollectionModel
 
@@ -75,6 +75,7 @@ class Index:
         cls,
         database: str | os.PathLike[str] | None = None,
         *,
+        token: str | None = None,
         model: str | Embedder | None = None,
         weights: str | os.PathLike[str] | None = None,
         calibration: Iterable[str | os.PathLike[str]] | None = None,
@@ -87,8 +88,10 @@ class Index:
         """Open an index, or make an empty one.
 
         Args:
-            database: path of a Milvus Lite database, ending in ``.db``; by default
-                ``lookalike/images.db`` in the platform's folder for user data.
+            database: path of a Milvus Lite database, ending in ``.db``, or the address of a Milvus
+                server, ``http(s)://HOST[:PORT][/DATABASE]``; by default ``lookalike/images.db`` in
+                the platform's folder for user data.
+            token: ``USER:PASSWORD`` or an API key, for a server; a local database needs none.
             model: a model's name or an embedder; by default the one that the index was made with,
                 and the packaged one for a new index.
             weights: a checkpoint of the named model, instead of timm's own.
@@ -108,9 +111,9 @@ class Index:
         """
         metric = _known_metric(metric)
         settings = settings or Settings.from_environment()
-        path = _database_path(database)
-        remembered = peek(path, collection)
-        if remembered is None and not create and not Path(path).exists():
+        path, token = _located(database, token)
+        remembered = peek(path, collection, token=token, wait_s=settings.server_wait_s)
+        if remembered is None and not create and not ("://" in path or Path(path).exists()):
             raise IndexNotFound(path, collection)  # before a model is fetched for nothing
         embedder = _asked_for(model, weights, calibration, remembered, settings)
         if preload:
@@ -135,7 +138,9 @@ class Index:
                 dim=first.dim,
                 metric=metric or METRICS[0],
             )
-        store = MilvusStore(path, collection, create=described)
+        store = MilvusStore(
+            path, collection, create=described, token=token, wait_s=settings.server_wait_s
+        )
         with contextlib.ExitStack() as undo:
             undo.callback(store.close)
             made_with = store.model
@@ -365,15 +370,12 @@ class Index:
         self.close()
 
 
-def _database_path(database: str | os.PathLike[str] | None) -> str:
+def _located(database: str | os.PathLike[str] | None, token: str | None) -> tuple[str, str | None]:
+    """The database's path, or its address without anything secret; and the token for it."""
     if database is None:
-        return absolute(default_database())
-    if "://" in str(database):
-        raise IndexIncompatible(
-            f"{database} is the address of a server; this version keeps an index in a local "
-            "database, a path that ends in .db."
-        )
-    return absolute(database)
+        return absolute(default_database()), None
+    address = address_of(os.fspath(database), token)
+    return (address.uri, address.token) if address else (absolute(database), None)
 
 
 def _known_metric(metric: str | None) -> str | None:

@@ -165,7 +165,10 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """What an index is: where it lies, and the model and metric that it was made with."""
+    """What an index is: where it lies, and the model and metric that it was made with.
+
+    `size_bytes` is None on a server, which does not tell it.
+    """
 
     database: str
     collection: str
@@ -175,4 +178,4 @@ class IndexInfo:
     dim: int
     metric: str
     version: str
-    size_bytes: int
+    size_bytes: int | None

@@ -16,7 +16,7 @@ from lookalike.errors import InvalidSetting
 PRECISIONS = ("auto", "bf16", "fp32", "int8")
 _LEAST = {
     "max_pixels": 1, "max_bytes": 1, "max_seconds": 1, "batch_size": 0, "threads": 0,
-    "network_reads": 1, "max_archive_members": 1, "max_archive_bytes": 1,
+    "network_reads": 1, "max_archive_members": 1, "max_archive_bytes": 1, "server_wait_s": 0,
 }  # fmt: skip
 
 
@@ -88,6 +88,12 @@ class Settings:
         10_000_000_000,
         unit="bytes",
         help="Compressed tar files that are larger once decompressed are skipped.",
+    )
+    server_wait_s: int = _setting(
+        60,
+        unit="seconds",
+        help="How long a Milvus server is waited for that has gone away; one that was killed takes "
+        "up to 40 to come back.",
     )
 
     def __post_init__(self) -> None:

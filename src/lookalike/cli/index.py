@@ -24,6 +24,7 @@ from lookalike.cli.options import (
     Quiet,
     Report,
     ReportFormat,
+    Token,
     Verbose,
     Version,
     Weights,
@@ -94,6 +95,7 @@ def index(
     device: Device = None,
     precision: Precision = None,
     db: Database = None,
+    token: Token = None,
     collection: Collection = "images",
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -137,6 +139,7 @@ def index(
         with (
             Index.open(
                 db,
+                token=token,
                 model=model,
                 weights=weights,
                 calibration=sources,

@@ -14,6 +14,7 @@ from lookalike.cli.options import (
     Quiet,
     Report,
     ReportFormat,
+    Token,
     Verbose,
     Version,
 )
@@ -26,6 +27,7 @@ from lookalike.sources.names import absolute, exists, is_address
 def info(
     report_format: ReportFormat = Report.text,
     db: Database = None,
+    token: Token = None,
     collection: Collection = "images",
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -34,13 +36,14 @@ def info(
     """Say what is in the index and which model it was made with."""
     with (
         Terminal(verbose, quiet=quiet),
-        Index.open(db, model=None, collection=collection, create=False) as opened,
+        Index.open(db, token=token, model=None, collection=collection, create=False) as opened,
     ):
         known = dataclasses.asdict(opened.info())
         if report_format is Report.json:
             typer.echo(json.dumps(known))
             return
-        known["size"] = readable_bytes(known.pop("size_bytes"))
+        size = known.pop("size_bytes")
+        known["size"] = "unknown" if size is None else readable_bytes(size)
         for name, value in known.items():
             typer.echo(f"{name:<12} {value}")
 
@@ -53,6 +56,7 @@ def remove(
         ),
     ],
     db: Database = None,
+    token: Token = None,
     collection: Collection = "images",
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -61,7 +65,7 @@ def remove(
     """Take pictures, or everything below folders, out of the index. The files stay."""
     with (
         Terminal(verbose, quiet=quiet) as terminal,
-        Index.open(db, model=None, collection=collection, create=False) as opened,
+        Index.open(db, token=token, model=None, collection=collection, create=False) as opened,
     ):
         removed = opened.remove(*paths)
         if not removed:

@@ -23,9 +23,19 @@ Database = Annotated[
     str | None,
     typer.Option(
         "--db",
-        metavar="PATH",
+        metavar="PATH_OR_URI",
         envvar="LOOKALIKE_DB",
-        help="The database, a path that ends in .db; else one in the folder for user data.",
+        help="The database: a path that ends in .db, or http://HOST:PORT of a Milvus server; else "
+        "a local one in the folder for user data.",
+        show_default=False,
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        metavar="USER:PASSWORD",
+        envvar="LOOKALIKE_TOKEN",
+        help="Who asks, or an API key, for a server; better in the variable, others see options.",
         show_default=False,
     ),
 ]

@@ -16,6 +16,7 @@ from lookalike.cli.options import (
     Model,
     Precision,
     Quiet,
+    Token,
     Verbose,
     Version,
     Weights,
@@ -45,6 +46,7 @@ def search(
     device: Device = None,
     precision: Precision = None,
     db: Database = None,
+    token: Token = None,
     collection: Collection = "images",
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -58,6 +60,7 @@ def search(
             settings = dataclasses.replace(settings, device="cpu")
         with Index.open(
             db,
+            token=token,
             model=model,
             weights=weights,
             collection=collection,

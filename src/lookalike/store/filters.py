@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
 
 
@@ -24,3 +26,8 @@ def id_range(part: int, parts: int) -> str:
     low, high = (f"{(1 << 128) * edge // parts:032x}" for edge in (part, part + 1))
     upper = "" if part + 1 == parts else f" and id < {quote(high)}"
     return f"(id >= {quote(low)}{upper})"
+
+
+def one_of(wanted: Mapping[str, Sequence[int]]) -> str:
+    """Rows with one of the given integers in each of these fields."""
+    return " and ".join(f"{name} in {list(values)}" for name, values in wanted.items())

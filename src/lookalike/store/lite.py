@@ -1,23 +1,28 @@
-"""Starting and stopping Milvus Lite, the database that runs within this process.
+"""Milvus Lite, the database that runs within this process.
 
 - The database is a folder that one process has open at a time; the first client of a process
   starts it and it must be let go explicitly, or the lock stays until the process ends.
 - pymilvus hides why a database could not be opened; only a log record holds the cause.
-- A flush writes rows into a file, says so in the manifest, and deletes their write-ahead log. A
-  kill before the last step leaves the rows in both, and Milvus Lite then finds each of them twice.
-- Beside each file of rows it keeps a search index. A kill while it writes one leaves a part, with
-  which the collection cannot be loaded; without one it can, for it builds what is missing.
+- An indexed collection reopens released and must be loaded.
+- Rows wait in a table in memory until `flush`, and are searched slowly until then. A kill cannot
+  lose them, for they are in the write-ahead log; a power cut can, for that is not synced.
+- A log with a broken entry is read up to that, so after an error no more is written to it.
+- ``upsert`` keeps those dynamic fields of the old row that the new one lacks. ``insert`` replaces a
+  row of the same id as a whole, in one entry of the write-ahead log, so it is what writes here.
+- Writes of several threads are not kept apart.
+- The system's errors are passed on as text.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import glob
-import json
 import logging
+import os
+import re
 import threading
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -35,9 +40,127 @@ from lookalike.errors import (
     StorageFull,
     StoreError,
 )
+from lookalike.store import filters, lite_files
+from lookalike.store.database import Row
+
+# Often enough that Lite's memory stays small; a flush of this many takes about 50 ms.
+FLUSH_ROWS = 512
+
+# Both print errors, with tracebacks, that they also raise; here every one of these is mapped.
+for _name in ("pymilvus", "milvus_lite"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 _opened: Counter[str] = Counter()
 _opening = threading.Lock()
+
+
+class LiteDatabase:
+    """A `Database` in a folder."""
+
+    def __init__(self, path: str, collection: str, *, create: bool) -> None:
+        self.shown = path
+        self._path = Path(path)
+        self._client = open_lite(self._path, create=create, name=collection)
+        self._files = lite_files.RowFiles(self._path, collection)
+        self._writing = threading.RLock()
+        self._directly: Any = None
+        self._unflushed = 0
+        self._written = self._broken = False
+
+    def ask(self, method: str, *args: Any, **options: Any) -> Any:
+        """Ask the client."""
+        with self._mapped_errors():
+            return getattr(self._client, method)(*args, **options)
+
+    def load(self, collection: str) -> None:
+        """Load it, with its search indexes built again if they cannot be read."""
+        try:
+            self._client.load_collection(collection)
+        except MilvusException:
+            lite_files.drop_search_indexes(self._path, collection)
+            self.ask("load_collection", collection)
+        self._directly = _own_object(self.shown, collection)
+
+    def get(self, collection: str, ids: Sequence[str], fields: list[str]) -> list[Row]:
+        """Look the rows up by their ids."""
+        if self._directly is None:
+            return list(self.ask("get", collection, list(ids), output_fields=fields))
+        with self._mapped_errors():
+            return list(self._directly.get(list(ids), output_fields=fields))
+
+    def query(self, collection: str, **options: Any) -> list[Row]:
+        """Nothing is ever late here."""
+        return list(self.ask("query", collection, **options))
+
+    def where(
+        self,
+        collection: str,
+        wanted: Mapping[str, Sequence[int]],
+        fields: list[str],
+        *,
+        limit: int,
+    ) -> list[Row]:
+        """Look into the columns of its tables; a query goes through all rows in Python."""
+        if self._directly is None:
+            condition = filters.one_of(wanted)
+            return self.query(collection, filter=condition, output_fields=fields, limit=limit)
+        with self._mapped_errors():
+            return _columns_where(self._directly, wanted, fields, limit)
+
+    def search(self, collection: str, **options: Any) -> list[list[Row]]:
+        """Nothing is ever late here."""
+        found: list[list[Row]] = self.ask("search", collection, **options)
+        return found
+
+    def write(self, collection: str, rows: list[Row]) -> None:
+        """Write to the log; now and then everything goes into files."""
+        with self._changing(collection, len(rows)):
+            self.ask("insert", collection, rows)
+        if self._unflushed >= FLUSH_ROWS:
+            self.flush(collection)
+
+    def delete(self, collection: str, ids: list[str]) -> None:
+        """Write to the log which rows are gone."""
+        with self._changing(collection, len(ids)):
+            self.ask("delete", collection, ids=ids)
+
+    @contextlib.contextmanager
+    def _changing(self, collection: str, rows: int) -> Iterator[None]:
+        with self._writing:
+            if self._broken:
+                self._unflushed += 1
+                self.flush(collection)
+            self._written = self._broken = True
+            yield
+            self._broken = False
+            self._unflushed += rows
+
+    def flush(self, collection: str) -> None:
+        """Move what waits in memory into files, and these onto the disk."""
+        with self._writing, self._mapped_errors():
+            if self._unflushed:
+                self._client.flush(collection)
+                self._files.sync()
+                self._unflushed = 0
+
+    def size_bytes(self) -> int:
+        """Bytes of all files."""
+        return lite_files.size_bytes(self._path)
+
+    def close(self) -> None:
+        """Let another process open it."""
+        self._client.close()
+        _release(self.shown)
+        if self._written:
+            with self._mapped_errors():
+                self._files.sync()  # what was still compacted meanwhile
+
+    @contextlib.contextmanager
+    def _mapped_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (MilvusException, MilvusLiteError, OSError) as error:
+            raise _mapped(self.shown, error) from error
 
 
 def open_lite(path: Path, *, create: bool, name: str) -> Any:
@@ -65,46 +188,40 @@ def open_lite(path: Path, *, create: bool, name: str) -> Any:
         except MilvusException as error:
             raise _cannot_open(str(path), cause.error or error) from cause.error
         if not _opened[str(path)]:
-            _finish_flushes(path)
+            lite_files.finish_flushes(path)
         _opened[str(path)] += 1
     return client
 
 
-def _finish_flushes(database: Path) -> None:
-    """Delete the logs whose rows are in files; no other process can be writing them now.
-
-    Milvus Lite reads a collection's logs when it is first asked for it, so later than this.
-    """
-    for manifest in database.glob("collections/*/manifest.json"):
-        # Where it is damaged, Milvus Lite goes back to an older one, and may need the logs.
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            oldest = int(json.loads(manifest.read_bytes())["active_wal_number"])
-            for log in manifest.parent.glob("wal/wal_*_*.arrow"):
-                if int(log.stem.rpartition("_")[2]) < oldest:
-                    log.unlink()
-
-
-def load(client: Any, database: str, name: str) -> None:
-    """Load a collection, with its search indexes built again if they cannot be read."""
-    try:
-        client.load_collection(name)
-    except MilvusException:
-        for part in Path(database).glob(f"collections/{glob.escape(name)}/partitions/*/indexes/*"):
-            part.unlink()
-        client.load_collection(name)
-
-
-def lite_collection(database: str, name: str) -> Any:
-    """Milvus Lite's own object of an open collection; None where this version hides it elsewhere.
+def _own_object(database: str, name: str) -> Any:
+    """Milvus Lite's own object of a loaded collection; None where this version has another kind.
 
     The client sends ids as the text of an expression, and Milvus Lite parses that in Python: asking
     the object takes two thirds of the time, which is what a run over unchanged files consists of.
     """
     entry = getattr(lite_servers, "_servers", {}).get(database)
-    return entry[1].get_collection(name) if entry else None
+    rows = entry[1].get_collection(name) if entry else None
+    return rows if hasattr(rows, "_segments_snapshot") and hasattr(rows, "_memtable") else None
 
 
-def release_lite(database: str) -> None:
+def _columns_where(
+    rows: Any, wanted: Mapping[str, Sequence[int]], fields: list[str], limit: int
+) -> list[Row]:
+    # Imported here: Milvus Lite has it loaded by now.
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import compute  # noqa: PLC0415
+
+    found: list[Row] = []
+    segments = [segment.table for segment in rows._segments_snapshot()]
+    for whole in (*segments, rows._memtable.to_arrow_table()):
+        table = whole.select([*fields, *wanted.keys() - set(fields)])
+        for name, values in wanted.items():
+            table = table.filter(compute.is_in(table[name], value_set=pa.array(values, pa.int64())))
+        found += table.to_pylist()
+    return found[:limit]
+
+
+def _release(database: str) -> None:
     """Stop the embedded database when its last user in this process has closed it."""
     with _opening:
         _opened[database] -= 1
@@ -153,3 +270,19 @@ def _cannot_open(database: str, error: BaseException) -> StoreError:
     if isinstance(error, OSError):
         return IndexNotWritable(database, error.strerror or str(error))
     return StoreError(f"{database} cannot be opened ({error}).")
+
+
+def _mapped(database: str, error: Exception) -> StoreError:
+    message = str(getattr(error, "message", error))
+    found = re.search(r"\[errno (\d+)\]", message, re.IGNORECASE)
+    number = int(found[1]) if found else None
+    if number in {errno.ENOSPC, errno.EDQUOT} or "No space left" in message:
+        return StorageFull(database)
+    if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return IndexNotWritable(database, os.strerror(number))
+    if number is not None:
+        return StoreError(
+            f"{database} could not be read or written ({os.strerror(number)}). Everything "
+            "committed so far is kept; see to its disk and run the same command again."
+        )
+    return StoreError(f"{database} failed: {message}")

@@ -1,101 +1,102 @@
-"""Every call to Milvus, and what differs between Milvus Lite and a server.
+"""Every call to Milvus; what Milvus Lite and servers do differently is in `lite` and `server`.
 
-What is particular to Milvus Lite:
-
-- Rows wait in a table in memory until `flush`, and are searched slowly until then. A kill cannot
-  lose them, for they are in the write-ahead log; a power cut can, for nothing is synced to disk.
-- An indexed collection reopens released and must be loaded.
-- ``upsert`` keeps those dynamic fields of the old row that the new one lacks. ``insert`` replaces a
-  row of the same id as a whole, in one entry of the write-ahead log, so it is what writes here. (A
-  server's ``insert`` makes a second row; there ``upsert`` replaces.)
-- Writes of several threads are not kept apart.
-- ``query_iterator`` costs a whole scan for each page, so rows are paged by ranges of their ids.
-- Whatever matches a filter is built in memory with its vector, even for ``count(*)``, so nothing
-  is asked for that could match more than a page.
+- Servers refuse messages above 64 MB, so whole rows are read and written by some hundreds.
+- Rows are paged by ranges of their ids: in Milvus Lite ``query_iterator`` costs a whole scan for
+  each page. Whatever matches a filter it builds in memory with its vector, even for ``count(*)``,
+  so nothing is asked for that could match more than a page.
+- A kill may have come between the making of a collection and that of its index.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import logging
-import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from milvus_lite.exceptions import MilvusLiteError
-from pymilvus import DataType
-from pymilvus.exceptions import MilvusException
+from pymilvus import DataType, MilvusClient
 
-from lookalike.errors import (
-    IndexIncompatible,
-    IndexNotFound,
-    IndexNotWritable,
-    StorageFull,
-    StoreError,
-)
+from lookalike.errors import IndexIncompatible, IndexNotFound, StoreError
 from lookalike.records import Fields, Hit, ImageRecord, Stamp, Twin, Vector
 from lookalike.store import filters, schema
-from lookalike.store.lite import lite_collection, load, open_lite, release_lite
+from lookalike.store.address import address_of
+from lookalike.store.database import INDEX_TYPE, Database
 from lookalike.store.schema import CollectionModel
 
-# Often enough that Lite's memory stays small; a flush of this many takes about 50 ms.
-FLUSH_ROWS = 512
 PAGE_ROWS = 4096
 MAX_WINDOW = 16_384  # Milvus's limit on offset + limit
-
-# Both print errors, with tracebacks, that they also raise; here every one of these is mapped.
-for _name in ("pymilvus", "milvus_lite"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
+MESSAGE_BYTES = 32_000_000  # half of what servers take
 
 
 class MilvusStore:
-    """The rows of one collection. Methods may be called from several threads."""
+    """The rows of one collection. Methods may be called from several threads.
 
-    def __init__(self, database: str, collection: str, *, create: CollectionModel | None) -> None:
+    `database` is its path or its address, without anything secret.
+    """
+
+    def __init__(
+        self,
+        database: str,
+        collection: str,
+        *,
+        create: CollectionModel | None,
+        token: str | None = None,
+        wait_s: float = 60.0,
+    ) -> None:
         """Open a collection, and make it first where `create` describes it.
 
         Args:
-            database: path of a Milvus Lite database, ending in ``.db``.
+            database: path of a Milvus Lite database, ending in ``.db``, or ``http(s)://HOST:PORT``.
             collection: its name.
             create: what a new collection is for; None opens an existing one only.
+            token: ``USER:PASSWORD`` or an API key, for a server.
+            wait_s: how long a server is waited for that has gone away.
 
         Raises:
             StoreError: one of its kinds.
         """
-        self.database, self.collection = database, collection
-        self._unflushed = 0
-        self._writing = threading.RLock()
+        self._database = _opened(
+            database, collection, create=create is not None, token=token, wait_s=wait_s
+        )
+        self.database, self.collection = self._database.shown, collection
         with contextlib.ExitStack() as undo:
-            self._client = open_lite(Path(database), create=create is not None, name=collection)
             undo.callback(self.close)
-            with self._mapped_errors():
-                if not self._client.has_collection(collection):
-                    if create is None:
-                        raise IndexNotFound(database, collection)
-                    self._create(create)
-                load(self._client, database, collection)
-                properties = self._client.describe_collection(collection)["properties"]
-            model = CollectionModel.from_properties(properties)
-            if model is None:
-                raise IndexIncompatible(
-                    f"The collection {collection!r} in {database} was not made by lookalike. "
-                    "Name another with --collection."
-                )
-            if model.version != schema.SCHEMA_VERSION or model.metric not in schema.METRICS:
-                raise IndexIncompatible(
-                    f"The collection {collection!r} in {database} has version {model.version} and "
-                    f"metric {model.metric}, which this version of lookalike does not know."
-                )
-            self.model = model
-            self._lite = lite_collection(database, collection)
+            if not self._database.ask("has_collection", collection):
+                if create is None:
+                    raise IndexNotFound(self.database, collection)
+                self._create(create)
+            self.model = self._known_model()
+            try:
+                self._database.load(collection)
+            except StoreError:
+                if self._database.ask("list_indexes", collection):
+                    raise
+                self._create_index(self.model.metric)
+                self._database.load(collection)
             undo.pop_all()
+        dim_bytes = 4 * self.model.dim
+        self._whole_rows = MESSAGE_BYTES // (schema.METADATA_BYTES + schema.PATH_BYTES + dim_bytes)
+        self._page_rows = MESSAGE_BYTES // (schema.PATH_BYTES + dim_bytes)
+
+    def _known_model(self) -> CollectionModel:
+        properties = self._database.ask("describe_collection", self.collection)["properties"]
+        model = CollectionModel.from_properties(properties)
+        if model is None:
+            raise IndexIncompatible(
+                f"The collection {self.collection!r} in {self.database} was not made by lookalike. "
+                "Name another with --collection."
+            )
+        if model.version != schema.SCHEMA_VERSION or model.metric not in schema.METRICS:
+            raise IndexIncompatible(
+                f"The collection {self.collection!r} in {self.database} has version "
+                f"{model.version} and metric {model.metric}, which this version of lookalike does "
+                "not know."
+            )
+        return model
 
     def _create(self, model: CollectionModel) -> None:
-        rows = self._client.create_schema(auto_id=False, enable_dynamic_field=True)
+        rows = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=True)
         rows.add_field("id", DataType.VARCHAR, is_primary=True, max_length=schema.ID_LENGTH)
         rows.add_field("path", DataType.VARCHAR, max_length=schema.PATH_BYTES)
         rows.add_field("content", DataType.VARCHAR, max_length=schema.ID_LENGTH)
@@ -103,11 +104,19 @@ class MilvusStore:
             rows.add_field(name, DataType.INT64)
         rows.add_field("format", DataType.VARCHAR, max_length=schema.FORMAT_BYTES)
         rows.add_field(schema.VECTOR_FIELD, DataType.FLOAT_VECTOR, dim=model.dim)
-        index = self._client.prepare_index_params()
-        index.add_index(schema.VECTOR_FIELD, index_type="FLAT", metric_type=model.metric)
-        self._client.create_collection(
-            self.collection, schema=rows, index_params=index, properties=model.to_properties()
+        self._database.ask(
+            "create_collection",
+            self.collection,
+            schema=rows,
+            properties=model.to_properties(),
+            consistency_level="Session",
         )
+        self._create_index(model.metric)
+
+    def _create_index(self, metric: str) -> None:
+        index = MilvusClient.prepare_index_params()
+        index.add_index(schema.VECTOR_FIELD, index_type=INDEX_TYPE, metric_type=metric)
+        self._database.ask("create_index", self.collection, index)
 
     def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]:
         """The stamps of those `ids` that have a row."""
@@ -120,17 +129,21 @@ class MilvusStore:
         Where there are more than a page of them, only those are looked for that have also been
         changed at the same time, as it is with moved files.
         """
-        sizes = sorted({stamp.size_bytes for stamp in stamps})
-        fields = ["id", "path", "content", "size_bytes"]
-        rows = self._query(f"size_bytes in {sizes}", fields) if sizes else []
+        if not stamps:
+            return {}
+        wanted = {"size_bytes": sorted({stamp.size_bytes for stamp in stamps})}
+        rows = self._where(wanted)
         if len(rows) == MAX_WINDOW:
-            times = sorted({stamp.mtime_ns for stamp in stamps})
-            rows = self._query(f"size_bytes in {sizes} and mtime_ns in {times}", fields)
+            rows = self._where({**wanted, "mtime_ns": sorted({each.mtime_ns for each in stamps})})
         twins: dict[int, list[Twin]] = {}
         for row in rows:
             twin = Twin(row["id"], row["path"], row["content"])
             twins.setdefault(row["size_bytes"], []).append(twin)
         return twins
+
+    def _where(self, wanted: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:
+        fields = ["id", "path", "content", "size_bytes"]
+        return self._database.where(self.collection, wanted, fields, limit=MAX_WINDOW)
 
     def metadata(self, ids: Sequence[str]) -> dict[str, Fields]:
         """The user's own fields of those `ids` that have a row."""
@@ -141,48 +154,35 @@ class MilvusStore:
         return [schema.to_record(row) for row in self._rows(ids, ["*"])]
 
     def _rows(self, ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
-        if not ids:
-            return []
-        with self._mapped_errors():
-            rows: list[dict[str, Any]]
-            if self._lite is not None:
-                rows = self._lite.get(list(ids), output_fields=fields)
-            else:
-                rows = self._client.get(self.collection, list(ids), output_fields=fields)
-        return rows
+        heavy = "$meta" in fields or "*" in fields
+        size = self._whole_rows if heavy else len(ids) or 1
+        return [
+            row
+            for start in range(0, len(ids), size)
+            for row in self._database.get(self.collection, ids[start : start + size], fields)
+        ]
 
     def upsert(self, records: Sequence[ImageRecord]) -> None:
         """Write whole rows; nothing of a row with the same path remains.
 
         When this returns, a kill of the process no longer loses them.
         """
-        if not records:
-            return
-        with self._writing, self._mapped_errors():
-            self._client.insert(self.collection, [schema.to_row(record) for record in records])
-            self._unflushed += len(records)
-            if self._unflushed >= FLUSH_ROWS:
-                self.flush()
+        for start in range(0, len(records), self._whole_rows):
+            part = records[start : start + self._whole_rows]
+            self._database.write(self.collection, [schema.to_row(record) for record in part])
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove the rows of `ids`; ids without a row are ignored."""
-        if not ids:
-            return
-        with self._writing, self._mapped_errors():
-            self._client.delete(self.collection, ids=list(ids))
-            self._unflushed += len(ids)
+        if ids:
+            self._database.delete(self.collection, list(ids))
 
     def flush(self) -> None:
-        """Move what waits in memory into files."""
-        with self._writing, self._mapped_errors():
-            if self._unflushed:
-                self._client.flush(self.collection)
-                self._unflushed = 0
+        """Make what was written outlive a power cut, too."""
+        self._database.flush(self.collection)
 
     def count(self) -> int:
         """The number of rows."""
-        with self._mapped_errors():
-            rows = self._client.query(self.collection, filter="", output_fields=["count(*)"])
+        rows = self._database.query(self.collection, filter="", output_fields=["count(*)"])
         return int(rows[0]["count(*)"])
 
     def paths_under(self, folder: str | None) -> Iterator[list[tuple[str, str]]]:
@@ -201,51 +201,53 @@ class MilvusStore:
             yield [row["path"] for row in rows], vectors.reshape(len(rows), self.model.dim)
 
     def _pages(self, fields: list[str], *conditions: str) -> Iterator[list[dict[str, Any]]]:
-        parts = -(-self.count() // PAGE_ROWS)
+        parts = -(-self.count() // min(PAGE_ROWS, self._page_rows))
         for part in range(parts):
-            yield self._query(" and ".join([*conditions, filters.id_range(part, parts)]), fields)
-
-    def _query(self, condition: str, fields: list[str]) -> list[dict[str, Any]]:
-        with self._mapped_errors():
-            rows = self._client.query(
-                self.collection, filter=condition, output_fields=fields, limit=MAX_WINDOW
+            yield self._database.query(
+                self.collection,
+                filter=" and ".join([*conditions, filters.id_range(part, parts)]),
+                output_fields=fields,
+                limit=MAX_WINDOW,
             )
-        return list(rows)
 
     def search(self, vector: Vector, *, limit: int) -> list[Hit]:
         """The rows nearest to a unit `vector`, best first, scored by the collection's metric."""
-        with self._mapped_errors():
-            found = self._client.search(
-                self.collection,
-                [vector],
-                limit=limit,
-                output_fields=["id", *schema.FACT_FIELDS, "$meta"],
-            )
-        return [schema.to_hit(hit["entity"], float(hit["distance"])) for hit in found[0]]
+        fields = ["id", *schema.FACT_FIELDS, "$meta"]
+        whole = limit <= self._whole_rows
+        (found,) = self._database.search(
+            self.collection,
+            data=[vector],
+            limit=limit,
+            output_fields=fields if whole else ["id"],
+        )
+        rows = [hit["entity"] for hit in found]
+        if not whole:
+            by_id = {row["id"]: row for row in self._rows([row["id"] for row in rows], fields)}
+            # One may have been deleted meanwhile.
+            found = [hit for hit in found if hit["entity"]["id"] in by_id]
+            rows = [by_id[hit["entity"]["id"]] for hit in found]
+        return [
+            schema.to_hit(row, float(hit["distance"])) for row, hit in zip(rows, found, strict=True)
+        ]
 
-    def size_bytes(self) -> int:
-        """Bytes that the database takes on disk."""
-        files = (path for path in Path(self.database).rglob("*") if path.is_file())
-        return sum(path.stat().st_size for path in files)
+    def size_bytes(self) -> int | None:
+        """Bytes that the database takes on disk; None for a server."""
+        return self._database.size_bytes()
 
     def close(self) -> None:
         """Let go of the database, so that another process can open it."""
-        self._client.close()
-        release_lite(self.database)
-
-    @contextlib.contextmanager
-    def _mapped_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (MilvusException, MilvusLiteError) as error:
-            raise _mapped(self.database, str(getattr(error, "message", error))) from error
+        self._database.close()
 
 
-def _mapped(database: str, message: str) -> StoreError:
-    """Milvus Lite passes the system's errors on as text."""
-    if f"[Errno {errno.ENOSPC}]" in message or "No space left" in message:
-        return StorageFull(database)
-    for number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        if f"[Errno {number}]" in message:
-            return IndexNotWritable(database, message)
-    return StoreError(f"{database} failed: {message}")
+def _opened(
+    database: str, collection: str, *, create: bool, token: str | None, wait_s: float
+) -> Database:
+    address = address_of(database, token)
+    # Imported here: each needs packages that the other does not.
+    if address is None:
+        from lookalike.store.lite import LiteDatabase  # noqa: PLC0415
+
+        return LiteDatabase(database, collection, create=create)
+    from lookalike.store.server import ServerDatabase  # noqa: PLC0415
+
+    return ServerDatabase(address, wait_s=wait_s)

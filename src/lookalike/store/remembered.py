@@ -5,15 +5,26 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from lookalike.store.address import address_of
 from lookalike.store.schema import CollectionModel
 
 
-def peek(database: str, collection: str) -> CollectionModel | None:
-    """The model that a Milvus Lite collection was made with; None where that cannot be seen.
+def peek(
+    database: str, collection: str, *, token: str | None = None, wait_s: float = 60.0
+) -> CollectionModel | None:
+    """The model that a collection was made with; None where there is none, or it cannot be seen.
 
-    It is read from a file of Milvus Lite's, so that the model can be loaded while the database is
-    opened, which takes as long. What the opened database says is what counts.
+    In Milvus Lite it is read from a file, so that the model can be loaded while the database is
+    opened, which takes as long. A server is asked. What the opened database says is what counts.
+
+    Raises:
+        StoreError: a server cannot be asked.
     """
+    if address := address_of(database, token):
+        # Imported here: pymilvus takes 0.5 s, and a local database is not to wait for it.
+        from lookalike.store.server import remembered  # noqa: PLC0415
+
+        return remembered(address, collection, wait_s=wait_s)
     schema = Path(database) / "collections" / collection / "schema.json"
     try:
         properties = json.loads(schema.read_text(encoding="utf-8"))["properties"]

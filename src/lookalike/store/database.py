@@ -1,0 +1,69 @@
+"""What Milvus Lite and servers do differently, as one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+Row = dict[str, Any]
+
+# Exact, so that an index gives the same hits on both. On a server an approximate one would also
+# cut long lists of hits short, as long as its rows are young.
+INDEX_TYPE = "FLAT"
+
+
+class Database(Protocol):
+    """A database with a collection in use. Methods may be called from several threads.
+
+    Attributes:
+        shown: its path or address as messages name it, without anything secret.
+    """
+
+    shown: str
+
+    def ask(self, method: str, *args: Any, **options: Any) -> Any:
+        """The answer of pymilvus's ``MilvusClient.method``.
+
+        Raises:
+            StoreError: one of its kinds, for everything that goes wrong.
+        """
+
+    def load(self, collection: str) -> None:
+        """Make a collection searchable, which its index is not right after opening."""
+
+    def get(self, collection: str, ids: Sequence[str], fields: list[str]) -> list[Row]:
+        """Those of the rows `ids` that there are, as they are after all writes of this process."""
+
+    def query(self, collection: str, **options: Any) -> list[Row]:
+        """``MilvusClient.query``, after all writes of this process."""
+
+    def where(
+        self,
+        collection: str,
+        wanted: Mapping[str, Sequence[int]],
+        fields: list[str],
+        *,
+        limit: int,
+    ) -> list[Row]:
+        """At most `limit` rows with one of the `wanted` values in each of these integer fields.
+
+        Others that have been replaced or deleted may be among them.
+        """
+
+    def search(self, collection: str, **options: Any) -> list[list[Row]]:
+        """``MilvusClient.search``, after all writes of this process."""
+
+    def write(self, collection: str, rows: list[Row]) -> None:
+        """Write rows in place of those with their ids; they outlive this process then."""
+
+    def delete(self, collection: str, ids: list[str]) -> None:
+        """Remove rows; ids without one are ignored."""
+
+    def flush(self, collection: str) -> None:
+        """Make what was written outlive a power cut, as far as that is in this process's hands."""
+
+    def size_bytes(self) -> int | None:
+        """What it takes on disk; None where that cannot be seen."""
+
+    def close(self) -> None:
+        """Let go of it."""

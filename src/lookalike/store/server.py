@@ -1,0 +1,228 @@
+"""A Milvus server, alone or a cluster, reached by its address.
+
+- pymilvus tries again when a server is busy, but gives up at once when it has gone away, so waiting
+  for it to come back is done here. A server that was killed takes up to 40 s until it answers all
+  questions again: it first waits for the leases of its former self to expire.
+- A read sees the writes of this process that are told their time (``Session``), which costs
+  nothing; deletes of servers 2.3 are not. After one, and after opening, one read is ``Strong``: it
+  waits, up to half a second, until the server has seen everything written before.
+- ``insert`` makes a second row with the same id, ``upsert`` replaces the first.
+- What it acknowledges it has in its message queue. It seals and flushes by itself; newer ones
+  allow a client hardly any flushes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+from pymilvus import MilvusClient
+from pymilvus.client.types import LoadState
+from pymilvus.exceptions import MilvusException
+
+from lookalike.errors import ServerLost, ServerUnreachable, StoreError, TokenRefused
+from lookalike.store import filters
+from lookalike.store.address import Address
+from lookalike.store.database import Row
+from lookalike.store.schema import CollectionModel
+
+CONNECT_S = 10.0
+LOAD_S = 1800.0  # loading many million rows takes minutes
+SHORTEST_S = 1.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
+
+# What passes by itself while a server starts or moves things between its nodes, by the codes of
+# Milvus's package merr: it as a whole, collections, replicas, channels, segments, nodes.
+_PASSING = frozenset(
+    {2, 4, 8, 12, 101, 103, 106, 202, 400, 401, 500, 501, 503, 600, 601, 602}
+    | {901, 902, 903, 904, 905, 906}
+)
+_NOT_READY = 1  # which is also pymilvus's code for whatever has no other
+_GONE = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+)
+_REFUSED = frozenset(
+    {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, 1400, 1401}
+)
+
+_log = logging.getLogger("lookalike")
+# It prints errors, with tracebacks, that it also raises; here every one of these is mapped.
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+
+
+class ServerDatabase:
+    """A `Database` on a server."""
+
+    def __init__(self, address: Address, *, wait_s: float) -> None:
+        """Connect to it; a server that is not there is not waited for.
+
+        Args:
+            address: where it is.
+            wait_s: how long, in seconds, one that has gone away later is waited for.
+        """
+        self.shown = address.uri
+        self._address, self._wait_s = address, wait_s
+        self._client = _connect(address)
+        self._lost = False
+        # How often something happened that later reads must see and whose time is not known.
+        self._unseen, self._seen = 1, 0
+        self._counting = threading.Lock()
+
+    def ask(self, method: str, *args: Any, **options: Any) -> Any:
+        """Ask the client, again and again while the server is away."""
+        deadline = time.monotonic() + (0.0 if self._lost else self._wait_s)
+        pause_s = FIRST_PAUSE_S
+        while True:
+            timeout_s = max(deadline - time.monotonic(), SHORTEST_S)
+            try:
+                answer = getattr(self._client, method)(*args, timeout=timeout_s, **options)
+            except (MilvusException, grpc.RpcError) as error:
+                if not _passes(error):
+                    raise _mapped(self.shown, error) from error
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    self._lost = True
+                    raise self._is_lost(error) from error
+            else:
+                self._lost = False
+                return answer
+            if pause_s == FIRST_PAUSE_S:
+                _log.info(f"{self.shown} does not answer; waiting for it, {left_s:.0f} s at most.")
+            time.sleep(min(pause_s, left_s))
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _is_lost(self, error: Exception) -> ServerLost:
+        busy = isinstance(_code(error), int) and "Fail connecting" not in _reason(error)
+        why = _reason(error) if busy else _why_silent(self._address)
+        return ServerLost(self.shown, self._wait_s, why)
+
+    def load(self, collection: str) -> None:
+        """Load it into the server's memory, if it is not there."""
+        self.ask("load_collection", collection, _async=True)
+        deadline = time.monotonic() + LOAD_S
+        while self.ask("get_load_state", collection)["state"] != LoadState.Loaded:
+            if time.monotonic() > deadline:
+                raise ServerLost(self.shown, LOAD_S, f"it is still loading {collection}")
+            time.sleep(FIRST_PAUSE_S)
+
+    def get(self, collection: str, ids: Sequence[str], fields: list[str]) -> list[Row]:
+        """Look the rows up by their ids."""
+        return list(self._read("get", collection, ids=list(ids), output_fields=fields))
+
+    def query(self, collection: str, **options: Any) -> list[Row]:
+        """Filter rows."""
+        return list(self._read("query", collection, **options))
+
+    def where(
+        self,
+        collection: str,
+        wanted: Mapping[str, Sequence[int]],
+        fields: list[str],
+        *,
+        limit: int,
+    ) -> list[Row]:
+        """Filter rows by integers."""
+        condition = filters.one_of(wanted)
+        return self.query(collection, filter=condition, output_fields=fields, limit=limit)
+
+    def search(self, collection: str, **options: Any) -> list[list[Row]]:
+        """Find the nearest rows."""
+        found: list[list[Row]] = self._read("search", collection, **options)
+        return found
+
+    def _read(self, method: str, collection: str, **options: Any) -> Any:
+        with self._counting:
+            unseen = self._unseen
+            level = "Session" if self._seen >= unseen else "Strong"
+        answer = self.ask(method, collection, consistency_level=level, **options)
+        with self._counting:
+            self._seen = max(self._seen, unseen)
+        return answer
+
+    def write(self, collection: str, rows: list[Row]) -> None:
+        """Hand rows to the server's message queue."""
+        self.ask("upsert", collection, rows)
+
+    def delete(self, collection: str, ids: list[str]) -> None:
+        """Hand the ids to the server's message queue."""
+        self.ask("delete", collection, ids=ids)
+        with self._counting:
+            self._unseen += 1
+
+    def flush(self, collection: str) -> None:
+        """The server does that by itself."""
+
+    def size_bytes(self) -> None:
+        """Servers do not tell."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def remembered(address: Address, collection: str, *, wait_s: float) -> CollectionModel | None:
+    """The model that a collection was made with; None where there is none.
+
+    Raises:
+        StoreError: the server cannot be asked.
+    """
+    with contextlib.closing(ServerDatabase(address, wait_s=wait_s)) as server:
+        if not server.ask("has_collection", collection):
+            return None
+        properties = server.ask("describe_collection", collection)["properties"]
+    return CollectionModel.from_properties(properties)
+
+
+def _connect(address: Address) -> Any:
+    scheme = "https" if address.secure else "http"
+    try:
+        return MilvusClient(
+            f"{scheme}://{address.host}:{address.port}",
+            token=address.token,
+            db_name=address.db_name,
+            timeout=CONNECT_S,
+            dedicated=True,  # others are never closed
+        )
+    except (MilvusException, grpc.RpcError) as error:
+        if _code(error.__cause__ or error) in _REFUSED:
+            raise TokenRefused(address.uri) from error
+        raise ServerUnreachable(address.uri, _why_silent(address)) from error
+
+
+def _why_silent(address: Address) -> str:
+    """Why there is no answer, for pymilvus does not tell."""
+    try:
+        with socket.create_connection((address.host, address.port), timeout=CONNECT_S):
+            return "something listens there, but does not answer as Milvus does"
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _code(error: BaseException) -> Any:
+    """One of gRPC's codes, or a number of Milvus's."""
+    code = getattr(error, "code", None)
+    return code() if callable(code) else code
+
+
+def _passes(error: Exception) -> bool:
+    code = _code(error)
+    if code == _NOT_READY:
+        return "not ready" in _reason(error)
+    return code in _GONE or code in _PASSING or bool(getattr(error, "retriable", False))
+
+
+def _mapped(shown: str, error: Exception) -> StoreError:
+    if _code(error) in _REFUSED:
+        return TokenRefused(shown)
+    return StoreError(f"{shown} failed: {_reason(error)}.")
+
+
+def _reason(error: Exception) -> str:
+    text = error.details() if isinstance(error, grpc.RpcError) else getattr(error, "message", "")
+    return (text or type(error).__name__).splitlines()[0].rstrip(".")

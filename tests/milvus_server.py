@@ -1,0 +1,137 @@
+"""The real Milvus server in a process of its own, reached through one port of 127.0.0.1.
+
+It binds all interfaces and nothing can configure that, so it runs in a network namespace that has
+nothing but loopback, and this module, run as a program, forwards a port into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import fcntl
+import os
+import platform
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+AVAILABLE = platform.system() == "Linux" and platform.machine() == "x86_64"
+TOKEN = "root:Milvus"  # what a new server begins with
+INNER_PORT = 19530
+NO_NAMESPACE = 77
+
+
+class MilvusServer:
+    """A server whose rows lie in `folder`; `start` after `kill` brings it back on its port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[str] | None = None
+        self._pid = 0
+
+    def start(self) -> bool:
+        """Start it and wait until it answers; False where the system gives it no namespace."""
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(self._folder), str(self.port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._process.stdout
+        said = self._process.stdout.readline()
+        if not said:
+            assert self._process.wait() == NO_NAMESPACE, "the Milvus server did not start"
+            return False
+        self._pid = int(said)
+        return True
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not killed."""
+        return self._process is not None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to Milvus alone; what forwards the port goes on."""
+        os.kill(self._pid, number)
+
+    def kill(self) -> None:
+        """End everything at once: nothing listens on the port afterwards."""
+        if self._process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
+            self._process = None
+
+
+def _enter_namespace() -> None:
+    """From here on new sockets of this process, and of its children, are in a network of their own.
+
+    A user namespace gives the right to that where this is not root.
+    """
+    new_user, new_net = 0x10000000, 0x40000000
+    libc = ctypes.CDLL(None)
+    if libc.unshare(new_net) and libc.unshare(new_user | new_net):
+        sys.exit(NO_NAMESPACE)
+    with socket.socket() as one:
+        fcntl.ioctl(one, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+
+
+def _start_milvus(folder: str) -> Any:
+    from milvus import MilvusServer as Packaged  # noqa: PLC0415
+
+    server = Packaged()
+    server.set_base_dir(folder)
+    roles = ("proxy", "rootCoord", "queryCoord", "queryNode", "indexCoord", "indexNode")
+    for role in (*roles, "dataCoord", "dataNode"):
+        server.config.set(f"{role}.ip", "127.0.0.1")
+    server.config.set("common.security.authorizationEnabled", "true")
+    # By default a killed one comes back after 30 s, and loading a new collection takes 2.
+    server.config.set("common.session.ttl", 3)
+    server.config.set("queryCoord.checkInterval", 100)
+    server.start()
+    return server
+
+
+async def _forward(listener: socket.socket) -> None:
+    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(1 << 16):
+                target.write(data)
+                await target.drain()
+        target.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            inner = await asyncio.open_connection("127.0.0.1", INNER_PORT)
+        except OSError:
+            writer.close()
+            return
+        await asyncio.gather(copy(reader, inner[1]), copy(inner[0], writer))
+
+    async with await asyncio.start_server(relay, sock=listener) as forwarder:
+        await forwarder.serve_forever()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    outer = socket.create_server(("127.0.0.1", int(sys.argv[2])))
+    _enter_namespace()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    running = _start_milvus(sys.argv[1])
+    sys.stdout.write(f"{running.server_proc.pid}\n")
+    sys.stdout.flush()
+    asyncio.run(_forward(outer))

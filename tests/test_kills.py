@@ -1,0 +1,221 @@
+"""Indexing is killed again and again, while the folder changes; nothing may ever be lost.
+
+One database lives through all kills. What a process acknowledged, it told through a pipe as soon as
+the store had said that it was written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookalike import Index
+from lookalike.records import ImageRecord, Vector, row_id
+from lookalike.store.milvus import MilvusStore
+from tests.conftest import Place
+
+SEED = 20261127
+KILLS = {"lite": 40, "server": 14}
+COMPLETED_EVERY = 4
+
+# Files of rows every 16 rows instead of 512, so that kills come while they are written, too.
+WORKER = """
+import json, os, sys
+from lookalike import Index, Settings
+from lookalike.store import lite
+from lookalike.store.milvus import MilvusStore
+
+lite.FLUSH_ROWS = 16
+folder, database, collection, token = sys.argv[1:]
+upsert, delete = MilvusStore.upsert, MilvusStore.delete
+
+def tell(what):
+    os.write(1, json.dumps(what).encode() + b"\\n")
+
+def upsert_and_tell(self, records):
+    upsert(self, records)
+    tell({row.path: row.content for row in records})
+
+def delete_and_tell(self, ids):
+    delete(self, ids)
+    tell({"deleted": list(ids)})
+
+MilvusStore.upsert, MilvusStore.delete = upsert_and_tell, delete_and_tell
+with Index.open(
+    database, token=token or None, collection=collection, settings=Settings(batch_size=4, threads=1)
+) as index:
+    tell("open")
+    index.add(folder)
+"""
+
+
+class Life:
+    """A folder that changes, the index of it, and what is known about its rows."""
+
+    def __init__(self, place: Place, folder: Path, pictures: list[Path], moments: random.Random):
+        self.place, self.folder, self.moments = place, folder, moments
+        self._pictures = pictures
+        self._number = 0
+        self.acknowledged: dict[str, str] = {}  # id -> content of rows that must be there
+        self.possible: set[str] = set()  # paths that may have a row
+        folder.mkdir()
+        self.add(60)
+
+    @property
+    def files(self) -> list[Path]:
+        return sorted(self.folder.rglob("*.*"))
+
+    def add(self, count: int) -> None:
+        for _ in range(count):
+            self._number += 1
+            picture = self.moments.choice(self._pictures)
+            target = self.folder / str(self._number % 7) / f"{self._number}{picture.suffix}"
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(picture, target)
+
+    def change(self) -> None:
+        """New, changed, renamed and deleted files, and a renamed folder."""
+        some = self.moments.sample(self.files, 18)
+        for file in some[:6]:
+            file.unlink()
+        for file in some[6:12]:
+            self._number += 1
+            file.rename(file.with_name(f"{self._number}{file.suffix}"))
+        for file in some[12:]:
+            shutil.copy(self.moments.choice(self._pictures), file)
+        folder = self.moments.choice(some).parent
+        self._number += 1
+        folder.rename(folder.with_name(f"renamed{self._number}"))
+        self.add(6)
+
+    def killed(self) -> bool:
+        """Start indexing and kill it at some moment; False where it was done before that."""
+        self.possible |= {file.as_posix() for file in self.files}
+        place = self.place
+        arguments = [str(self.folder), place.database, place.collection, place.token or ""]
+        told: list[bytes] = []
+        with subprocess.Popen(
+            [sys.executable, "-c", WORKER, *arguments], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout
+            if self.moments.random() < 0.2:
+                time.sleep(self.moments.uniform(0.3, 3))
+            else:
+                # After "open" and so many batches, and then at any point of the next one.
+                batches = self.moments.randrange(12)
+                told += [process.stdout.readline() for _ in range(1 + batches)]
+                time.sleep(self.moments.uniform(0, 0.1))
+            process.kill()
+            told += process.stdout.read().splitlines(keepends=True)
+        for line in told:
+            if line.endswith(b"\n"):
+                self._acknowledge(json.loads(line))
+        assert process.returncode in (0, -signal.SIGKILL)
+        return process.returncode != 0
+
+    def _acknowledge(self, what: object) -> None:
+        if not isinstance(what, dict):
+            return
+        for key in what.pop("deleted", []):
+            self.acknowledged.pop(key, None)
+        self.acknowledged |= {row_id(path): content for path, content in what.items()}
+
+    def rows(self) -> dict[str, ImageRecord]:
+        """id -> row; there is one row of each path."""
+        place = self.place
+        store = MilvusStore(place.database, place.collection, create=None, token=place.token)
+        try:
+            found = [row for page in store.paths_under("/") for row in page]
+            rows = {row_id(record.path): record for record in store.records([k for k, _ in found])}
+            assert len({path for _, path in found}) == len(found) == len(rows) == store.count()
+            assert all(key == row_id(path) for key, path in found)
+            hits = store.search(next(iter(rows.values())).vector, limit=10_000) if rows else []
+            assert sorted(hit.id for hit in hits) == sorted(rows)
+        finally:
+            store.close()
+        return rows
+
+    def check_kept(self) -> None:
+        """What was acknowledged is there, and nothing that never was a file."""
+        if not self.acknowledged:
+            return
+        rows = self.rows()
+        for key, content in self.acknowledged.items():
+            assert rows[key].content == content
+        assert {row.path for row in rows.values()} <= self.possible
+
+    def complete(self, vectors: dict[str, Vector]) -> None:
+        """Let indexing come to its end; the rows are those of the files then."""
+        place = self.place
+        with Index.open(place.database, token=place.token, collection=place.collection) as index:
+            report = index.add(self.folder)
+        rows = self.rows()
+        expected = {file.as_posix(): content_of(file) for file in self.files}
+        assert {row.path: row.content for row in rows.values()} == expected
+        for row in rows.values():
+            status = Path(row.path).stat()
+            assert (row.stamp.size_bytes, row.stamp.mtime_ns) == (
+                status.st_size,
+                status.st_mtime_ns,
+            )
+            # Batches may be cut differently, which changes bf16 sums a little.
+            assert row.vector @ vectors[row.content] > 0.999
+        assert (report.total, report.skipped) == (len(expected), ())
+        self.acknowledged = {key: row.content for key, row in rows.items()}
+        self.possible = set(expected)
+
+
+def content_of(file: Path) -> str:
+    return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def vectors(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Vector]:
+    """content -> vector, from a run that nothing disturbed."""
+    database = tmp_path_factory.mktemp("undisturbed") / "photos.db"
+    with Index.open(database) as index:
+        index.add(samples)
+    store = MilvusStore(database.as_posix(), "images", create=None)
+    rows = [
+        row for page in store.paths_under("/") for row in store.records([key for key, _ in page])
+    ]
+    store.close()
+    return {row.content: np.asarray(row.vector) for row in rows}
+
+
+@pytest.mark.timeout(900)
+def test_no_kill_loses_or_doubles_a_row(
+    place: Place,
+    samples: Path,
+    vectors: dict[str, Vector],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kind = "server" if place.token else "lite"
+    pictures = sorted(file for file in samples.glob("*/*.*") if content_of(file) in vectors)
+    life = Life(place, tmp_path / "photos", pictures, random.Random(SEED))
+    kills = runs = checked = 0
+    while kills < KILLS[kind]:
+        kills += life.killed()
+        runs += 1
+        life.check_kept()
+        checked += len(life.acknowledged)
+        if runs % COMPLETED_EVERY == 0:
+            life.complete(vectors)
+        life.change()
+    life.complete(vectors)
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{kind}: seed {SEED}, {kills} kills in {runs} runs, {checked} acknowledged rows "
+            f"found again, {len(life.acknowledged)} rows at the end\n"
+        )
