@@ -98,7 +98,8 @@ def test_a_row_says_that_it_is_of_an_animation_and_one_without_a_word_is_not(
         ("/still.jpg", False, {}),
     ]
     ids = [row_id("/moving.gif"), row_id("/still.jpg")]
-    assert [found.animated for found in store.records(ids)] == [True, False]
+    found = {record.path: record.animated for record in store.records(ids)}
+    assert found == {"/moving.gif": True, "/still.jpg": False}
     assert store.metadata(ids) == {ids[0]: {"label": "x"}, ids[1]: {}}
     assert "animated" not in to_row(still)
 
