@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
 import os
+import random
 import struct
 import tarfile
 import threading
@@ -68,6 +70,7 @@ def read(path: str, *, max_bytes: int = 1_000_000) -> bytes:
         return reader.read(path)[0]
 
 
+MUTATIONS = 60
 KINDS = ["a.zip", "a.CBZ", "a.tar", "a.tgz", "a.tar.gz", "a.tar.bz2", "a.tar.xz"]
 
 
@@ -392,3 +395,42 @@ def test_a_pipe_called_like_an_archive_does_not_block(tmp_path: Path) -> None:
     assert scanned(tmp_path)[1:] == ([], ["a.zip: it is not a regular file"])
     with pytest.raises(PictureUnreadable, match="not a regular file"):
         read(f"{tmp_path}/a.zip!/a.jpg")
+
+
+def mutated(data: bytes, draw: random.Random) -> bytes:
+    """Cut off, or with some bytes changed, zeroed or put elsewhere."""
+    damaged = bytearray(data)
+    for _ in range(draw.choice((1, 1, 3, 20))):
+        place = draw.randrange(len(damaged))
+        kind = draw.randrange(5)
+        if kind == 0:
+            damaged[place] ^= 1 << draw.randrange(8)
+        elif kind == 1:
+            damaged[place] = draw.choice((0, 0x37, 0xFF))
+        elif kind == 2:
+            del damaged[place : place + draw.randrange(1, 600)]
+        elif kind == 3:
+            damaged[place:place] = damaged[: draw.randrange(600)]
+        else:
+            damaged[place : place + 12] = draw.randbytes(12)
+        damaged = damaged or bytearray(1)
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tar.bz2", "a.tar.xz"])
+def test_damaged_archives_of_any_kind_raise_nothing_else(tmp_path: Path, name: str) -> None:
+    draw = random.Random(name)
+    files = {f"{number}/{'x' * (number * 40)}.jpg": draw.randbytes(900) for number in range(6)}
+    archive = packed(tmp_path / name, files)
+    whole, outcomes = archive.read_bytes(), 0
+    for _ in range(MUTATIONS):
+        archive.write_bytes(mutated(whole, draw))
+        scan = Scan([tmp_path])
+        with Reader(max_bytes=10_000) as reader:
+            for item in scan:
+                assert item.path.startswith(str(archive))
+                outcomes += 1
+                if isinstance(item, ImageFile):
+                    with contextlib.suppress(PictureUnreadable, PictureDamaged):
+                        reader.read(item.path)
+    assert outcomes > MUTATIONS / 2

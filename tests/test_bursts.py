@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lookalike import WatchFailed
-from lookalike.ingest.watch import Burst, bursts
+from lookalike.ingest.watch import bursts
+from lookalike.records import Burst
 
 SETTLE = 0.5
 

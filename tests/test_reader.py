@@ -10,6 +10,7 @@ import pytest
 from lookalike.errors import PictureUnreadable
 from lookalike.records import Stamp
 from lookalike.sources.local import read_file
+from lookalike.sources.reader import Reader
 
 
 def test_only_regular_files_are_read_and_nothing_is_waited_for(tmp_path: Path) -> None:
@@ -25,6 +26,19 @@ def test_only_regular_files_are_read_and_nothing_is_waited_for(tmp_path: Path) -
     ):
         with pytest.raises(PictureUnreadable, match=reason):
             read_file(str(path), max_bytes=1000)
+
+
+def test_a_file_may_be_named_by_an_address(tmp_path: Path) -> None:
+    path = tmp_path / "a %20 ü.jpg"
+    path.write_bytes(b"abc")
+    with Reader(max_bytes=10) as reader:
+        assert reader.read(path.as_uri())[0] == b"abc"
+        assert reader.exists(str(path))
+        assert reader.exists("ftp://host/what-cannot-be-asked.jpg")
+        with pytest.raises(PictureUnreadable, match="none of what can be read"):
+            reader.read("ftp://host/a.jpg")
+        with pytest.raises(PictureUnreadable, match="cannot be read"):
+            reader.read("nul\0.jpg")
 
 
 def test_refusing_a_folder_leaves_no_file_open(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from lookalike.ingest.upkeep import relocate, rows_without_file
 from lookalike.insight.evaluation import Evaluation, evaluate
 from lookalike.query.picture import Question, question_vector
 from lookalike.records import (
+    Burst,
     Change,
     Hit,
     ImageFile,
@@ -166,6 +167,7 @@ class Index:
         one_file_system: bool = False,
         metadata: Metadata | None = None,
         checksum: bool = False,
+        changes: Burst | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
         """Make the index match these folders, files, archives and storages.
@@ -190,6 +192,8 @@ class Index:
                 counted as updated, and not embedded for that.
             checksum: read all files, because the bytes shall tell which have changed, not the
                 size and time of a file.
+            changes: what has changed below the sources since the last run, where that is known;
+                nothing else is looked at.
             on_progress: is called in this thread, now and then.
 
         Raises:
@@ -201,11 +205,12 @@ class Index:
             StoreError: the database failed; everything committed before that is kept.
         """
         return sync(
-            self._scan(sources, more, exclude, all_files, one_file_system),
+            self._scan(sources, more, exclude, all_files, one_file_system, changes),
             store=self._store,
-            embedder=self._embedder,
+            embedder=self.embedder,
             settings=self._settings,
             checksum=checksum,
+            vanished=None if changes is None else changes.gone,
             fields_of=None if metadata is None else lookup(metadata),
             on_progress=on_progress,
         )
@@ -240,13 +245,15 @@ class Index:
         exclude: Sequence[str],
         all_files: bool,
         one_file_system: bool,
+        changes: Burst | None = None,
     ) -> Scan:
         options = ScanOptions(
             exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude),
             all_files=all_files,
             one_file_system=one_file_system,
         )
-        return Scan(sources, options=options, more=more, settings=self._settings)
+        only = None if changes is None else changes.here
+        return Scan(sources, options=options, more=more, only=only, settings=self._settings)
 
     def search(self, question: Question, *, limit: int = 10) -> list[Hit]:
         """The pictures most similar to a picture file, or to a picture in memory, best first.
@@ -257,7 +264,7 @@ class Index:
         """
         if not 1 <= limit <= MAX_LIMIT:
             raise InvalidSetting("limit", limit, f"from 1 to {MAX_LIMIT}")
-        vector = question_vector(question, embedder=self._embedder, settings=self._settings)
+        vector = question_vector(question, embedder=self.embedder, settings=self._settings)
         return self._store.search(vector, limit=limit)
 
     def remove(self, *paths: str | os.PathLike[str]) -> int:
@@ -326,7 +333,12 @@ class Index:
         return evaluate(self._store, {absolute(path): label for path, label in labels.items()})
 
     @property
-    def _embedder(self) -> Embedder:
+    def embedder(self) -> Embedder:
+        """The model that the vectors are from.
+
+        Raises:
+            ModelError: it cannot be had.
+        """
         with self._choosing:
             if self._known_embedder is None:
                 self._known_embedder = _own(self._store.model, self._settings)

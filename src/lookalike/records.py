@@ -129,6 +129,14 @@ class DownloadProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Burst:
+    """Absolute paths of files and folders that have changed: those that are `here`, and `gone`."""
+
+    here: frozenset[str]
+    gone: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What an indexing run would do.
 

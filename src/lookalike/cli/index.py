@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lookalike.cli import progress
+from lookalike.cli.index_run import IndexRun
 from lookalike.cli.options import (
     AllFiles,
     Collection,
@@ -32,12 +33,10 @@ from lookalike.cli.options import (
 )
 from lookalike.cli.plan import print_plan
 from lookalike.cli.skip_report import check_report, write_report
-from lookalike.cli.terminal import FAILED, Terminal, startup_done
-from lookalike.index import Index
+from lookalike.cli.terminal import FAILED, Terminal
 from lookalike.ingest.metadata_file import read_metadata
-from lookalike.ingest.name_list import names_in
 from lookalike.ingest.scan import Scan, ScanOptions
-from lookalike.records import IndexReport, Progress
+from lookalike.records import Fields, IndexReport
 
 
 def index(
@@ -66,6 +65,9 @@ def index(
             show_default=False,
         ),
     ] = None,
+    keep_watching: Annotated[
+        bool, typer.Option("--watch", help="Stay, and keep the index in step with the folders.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
     ] = False,
@@ -108,6 +110,9 @@ def index(
     """
     if not paths and not from_file:
         raise typer.BadParameter("name one, or a list with --from-file", param_hint="PATH...")
+    if keep_watching and (from_file or dry_run or report_file or strict):
+        others = "neither --from-file, --dry-run, --report nor --strict"
+        raise typer.BadParameter(f"it goes with {others}", param_hint="--watch")
     sources, patterns = paths or [], tuple(exclude or ())
     options = ScanOptions(patterns, all_files=all_files, one_file_system=one_file_system)
     with Terminal(verbose, quiet=quiet) as terminal:
@@ -116,77 +121,56 @@ def index(
         if report_file:
             check_report(report_file)
         folders = Scan(sources, options=options).folders
-        unused = read_metadata(metadata, folders=folders) if metadata else {}
+        run = IndexRun(
+            sources=sources,
+            from_file=from_file,
+            options=options,
+            checksum=checksum,
+            fields=read_metadata(metadata, folders=folders) if metadata else None,
+            db=db,
+            token=token,
+            collection=collection,
+            model=model,
+            weights=weights,
+            metric=metric and metric.value,
+            settings=settings_with(device=device, precision=precision),
+        )
         if dry_run:
-            more = names_in(from_file) if from_file else None
-            print_plan(
-                Scan(sources, options=options, more=more),
-                lambda opened: opened.plan(
-                    *sources,
-                    more=more,
-                    exclude=patterns,
-                    all_files=all_files,
-                    one_file_system=one_file_system,
-                    metadata=unused or None,
-                    checksum=checksum,
-                ),
-                db=db,
-                collection=collection,
-                report_format=report_format,
-                terminal=terminal,
-            )
-            return
-        with (
-            Index.open(
-                db,
-                token=token,
-                model=model,
-                weights=weights,
-                calibration=sources,
-                collection=collection,
-                metric=metric and metric.value,
-                settings=settings_with(device=device, precision=precision),
-            ) as opened,
-            progress.shown(None if from_file else sources, terminal, options=options) as show,
-        ):
-            startup_done()
+            print_plan(run, report_format, terminal)
+        elif keep_watching:
+            # Imported here: it is rarely wanted.
+            from lookalike.cli.watch import watch  # noqa: PLC0415
 
-            def on_progress(now: Progress) -> None:
-                terminal.on_interrupt = (
-                    f"Stopped. {now.added + now.updated} pictures of this run are in the index "
-                    "and stay there; run the same command again to go on."
-                )
-                show(now)
+            def show(report: IndexReport, database: str) -> None:
+                print_report(report, report_format, terminal, database=database)
 
-            report = opened.add(
-                *sources,
-                more=names_in(from_file) if from_file else None,
-                exclude=patterns,
-                all_files=all_files,
-                one_file_system=one_file_system,
-                metadata=(lambda path: unused.pop(path, None)) if metadata else None,
-                checksum=checksum,
-                on_progress=on_progress,
-            )
-            database = opened.info().database
-        if metadata and unused:
-            rows, those = (
-                ("1 row", "is of a file that was")
-                if len(unused) == 1
-                else (f"{len(unused)} rows", "are of files that were")
-            )
-            first = next(iter(unused))
-            terminal.say(f"{rows} of {metadata.name} {those} not indexed, e.g. {first}")
-        _print(report, report_format, terminal, database=database)
-        if report_file:
-            write_report(report_file, report, sources=sources or [str(from_file)])
-        if strict and report.skipped:
-            raise typer.Exit(FAILED)
+            watch(run, sources, show, terminal)
+        else:
+            with run.open() as opened:
+                report = run.add(opened, terminal)
+                database = opened.info().database
+            if metadata and run.fields:
+                _say_unused(run.fields, metadata.name, terminal)
+            print_report(report, report_format, terminal, database=database)
+            if report_file:
+                write_report(report_file, report, sources=sources or [str(from_file)])
+            if strict and report.skipped:
+                raise typer.Exit(FAILED)
 
 
-def _print(
+def _say_unused(fields: Mapping[str, Fields], name: str, terminal: Terminal) -> None:
+    rows, those = (
+        ("1 row", "is of a file that was")
+        if len(fields) == 1
+        else (f"{len(fields)} rows", "are of files that were")
+    )
+    terminal.say(f"{rows} of {name} {those} not indexed, e.g. {next(iter(fields))}")
+
+
+def print_report(
     report: IndexReport, report_format: Report, terminal: Terminal, *, database: str
 ) -> None:
+    """Print what a run did, for a person or as JSON."""
     if report_format is Report.json:
         summary = dataclasses.asdict(report)
         summary["seconds"] = round(report.seconds, 3)

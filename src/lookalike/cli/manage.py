@@ -79,6 +79,7 @@ def prune(
         bool, typer.Option("--dry-run", help="Print what would be removed, and remove nothing.")
     ] = False,
     db: Database = None,
+    token: Token = None,
     collection: Collection = "images",
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -90,7 +91,7 @@ def prune(
     """
     with (
         Terminal(verbose, quiet=quiet) as terminal,
-        Index.open(db, collection=collection, create=False) as opened,
+        Index.open(db, token=token, collection=collection, create=False) as opened,
     ):
         paths = opened.prune(dry_run=dry_run)
         if dry_run:
@@ -107,6 +108,7 @@ def relocate(
         str, typer.Argument(metavar="NEW", help="Where they are now.", show_default=False)
     ],
     db: Database = None,
+    token: Token = None,
     collection: Collection = "images",
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -115,7 +117,7 @@ def relocate(
     """Tell the index that a folder or drive is at another place now; nothing is embedded."""
     with (
         Terminal(verbose, quiet=quiet) as terminal,
-        Index.open(db, collection=collection, create=False) as opened,
+        Index.open(db, token=token, collection=collection, create=False) as opened,
     ):
         moved = opened.relocate(old, new)
         if not moved:

@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import typer
 
+from lookalike.cli.index_run import IndexRun
 from lookalike.cli.options import Report
 from lookalike.cli.terminal import Terminal, visible
 from lookalike.errors import IndexNotFound
-from lookalike.index import Index
 from lookalike.ingest.preview import first_run
-from lookalike.ingest.scan import Scan
 from lookalike.records import Change
 
 KINDS = ("add", "update", "move", "remove", "skip")
 
 
-def print_plan(
-    scan: Scan,
-    changes_of: Callable[[Index], Iterable[Change]],
-    *,
-    db: str | None,
-    collection: str,
-    report_format: Report,
-    terminal: Terminal,
-) -> None:
-    """Print a line for each change, and their numbers.
-
-    `changes_of` asks an index, if there is one; otherwise everything in the `scan` is new.
-    """
+def print_plan(run: IndexRun, report_format: Report, terminal: Terminal) -> None:
+    """Print a line for each change, and their numbers."""
     try:
-        with Index.open(db, collection=collection, create=False) as opened:
-            _print(changes_of(opened), report_format, terminal)
+        with run.open_existing() as opened:
+            _print(run.plan(opened), report_format, terminal)
     except IndexNotFound:
-        _print(first_run(scan), report_format, terminal)
+        _print(first_run(run.scan()), report_format, terminal)
 
 
 def _print(changes: Iterable[Change], report_format: Report, terminal: Terminal) -> None:

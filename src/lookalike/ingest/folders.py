@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from collections.abc import Collection, Iterator
 
@@ -20,10 +21,26 @@ class FolderWalk:
     """
 
     def __init__(
-        self, *, named: Collection[str], options: ScanOptions, seen: Seen, settings: Settings
+        self,
+        *,
+        named: Collection[str],
+        only: Collection[str] | None,
+        options: ScanOptions,
+        seen: Seen,
+        settings: Settings,
     ) -> None:
-        """Take what all the folders have in common; `named` are files that others see to."""
+        """Take what all the folders have in common.
+
+        Args:
+            named: files that others see to.
+            only: files and folders; what is neither one of them nor below one is left out.
+            options: what else is left out.
+            seen: what the whole scan has come across.
+            settings: limits.
+        """
         self._named, self._options, self._seen = named, options, seen
+        self._only = None if only is None else frozenset(only)
+        self._way = {folder for path in only or () for folder in _folders_above(path)}
         self._settings = settings
         self._links: list[tuple[IgnoreRules, int, str]] = []
         self._visited: set[tuple[int, int]] = set()
@@ -60,6 +77,8 @@ class FolderWalk:
                 if entry.name.startswith("."):
                     continue
                 path = f"{folder.rstrip('/')}/{entry.name}"
+                if self._only is not None and not self._is_on_the_way(path):
+                    continue
                 is_folder = _is_folder(entry)
                 if rules.active and rules.match(path, is_folder=is_folder):
                     continue
@@ -76,6 +95,12 @@ class FolderWalk:
                     self._seen.fruitful.add(rules.source)
                     yield inspect(path, entry)
             waiting.extend(reversed(subfolders))
+
+    def _is_on_the_way(self, path: str) -> bool:
+        assert self._only is not None  # noqa: S101
+        if path in self._only or path in self._way:
+            return True
+        return any(folder in self._only for folder in _folders_above(path))
 
     def _entries(
         self, folder: str, rules: IgnoreRules, device: int
@@ -130,6 +155,12 @@ class FolderWalk:
             if isinstance(item, ImageFile):
                 self._seen.fruitful.add(rules.source)
             yield item
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    while (folder := posixpath.dirname(path)) != path:
+        yield folder
+        path = folder
 
 
 def inspect(path: str, entry: os.DirEntry[str] | None = None) -> ImageFile | Skipped:

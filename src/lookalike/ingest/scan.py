@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from lookalike.errors import PictureError, SourceNotFound
 from lookalike.ingest.folders import FolderWalk, inspect
@@ -39,6 +39,7 @@ class Scan:
         *,
         options: ScanOptions = EVERYTHING,
         more: Iterable[Source] | None = None,
+        only: Collection[str] | None = None,
         settings: Settings | None = None,
     ) -> None:
         """Resolve the sources: absolute, outer folders before those inside them.
@@ -48,6 +49,7 @@ class Scan:
             options: what is left out.
             more: further sources, which are taken one by one while iterating; of these a missing
                 one is skipped.
+            only: absolute paths; in source folders nothing else is looked at, and what is below.
             settings: limits.
 
         Raises:
@@ -72,7 +74,7 @@ class Scan:
         if any(is_address(path) or split_member(path) for path in self.files):
             self._handed = set()
         self._walk = FolderWalk(
-            named=self._named, options=options, seen=self._seen, settings=self._settings
+            named=self._named, only=only, options=options, seen=self._seen, settings=self._settings
         )
 
     def __iter__(self) -> Iterator[ImageFile | Skipped]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from lookalike.records import (
     Skipped,
     Stamp,
     Twin,
+    row_id,
 )
 from lookalike.settings import Settings
 
@@ -57,6 +59,12 @@ class _Tally:
         self.sources.update(committed.sources)
         self.skipped += committed.skipped
 
+    def remove(self, pages: Iterable[list[tuple[str, str]]], scan: Scan, store: Store) -> None:
+        for page in pages:
+            store.delete([key for key, _ in page])
+            self.removed += len(page)
+            self.moved += sum(key in self.sources and not scan.exists(path) for key, path in page)
+
     def progress(self) -> Progress:
         return Progress(self.added, self.updated, self.unchanged, len(self.skipped))
 
@@ -68,12 +76,14 @@ def sync(
     embedder: Embedder,
     settings: Settings,
     checksum: bool = False,
+    vanished: Collection[str] | None = None,
     fields_of: Callable[[str], Fields | None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IndexReport:
     """Add what is new, update what has changed, remove what is gone; safe to kill at any moment.
 
     With `checksum`, the bytes of a file tell whether it has changed, not its size and time.
+    `vanished` are the paths that are known to be gone, where the scan is not of everything.
     `fields_of` tells what a path's row shall have of the user's own fields, and is asked once for
     each; where it is None or says None, a row keeps what it has. `on_progress` is called in this
     thread after every commit, and while unchanged files pass by.
@@ -105,11 +115,10 @@ def sync(
     ):
         tally.count(committed)
         report_progress(tally.progress())
-    if store.count() != tally.rows:
-        for page in gone(scan, store, moved_from=tally.sources):
-            store.delete([key for key, _ in page])
-            tally.removed += len(page)
-            tally.moved += sum(key in tally.sources and not scan.exists(path) for key, path in page)
+    if vanished is not None:
+        tally.remove(rows_of(vanished, scan, store), scan, store)
+    elif store.count() != tally.rows:
+        tally.remove(gone(scan, store, moved_from=tally.sources), scan, store)
         tally.skipped += suspended(scan, store)
     store.flush()
     return IndexReport(
@@ -150,6 +159,26 @@ def gone(
                 if scan.leaves_out(path)
                 or ((all_of_them or key in moved_from) and _is_gone(path, scan))
             ]
+
+
+def rows_of(vanished: Collection[str], scan: Scan, store: Store) -> Iterator[list[tuple[str, str]]]:
+    """Pages of (id, path) of the rows at and below these paths that are really gone.
+
+    Of a source folder in which nothing is left at all, none: it may be a drive without its disk.
+    """
+    alive = [f"{folder.rstrip('/')}/" for folder in scan.folders if os.listdir(folder)]  # noqa: PTH208
+    paths = {path for path in vanished if path.startswith(tuple(alive)) and not scan.exists(path)}
+    ids = {row_id(path): path for path in paths}
+    pictures = store.stamps(list(ids))
+    yield [(key, ids[key]) for key in pictures]
+    below: list[str] = []
+    for path in sorted(paths.difference(ids[key] for key in pictures)):
+        if not below or not path.startswith(f"{below[-1]}/"):
+            below.append(path)
+    roots = [root for root in scan.listed if root.endswith("!")]
+    for folder in itertools.chain(below, (f"{path}!" for path in below), roots):
+        for page in store.paths_under(folder):
+            yield [(key, path) for key, path in page if not scan.exists(path)]
 
 
 def suspended(scan: Scan, store: Store) -> Iterator[Skipped]:

@@ -12,25 +12,16 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import watchfiles
 
 from lookalike.errors import WatchFailed
-from lookalike.records import Stamp
+from lookalike.records import Burst, Stamp
 
 SETTLE_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 10.0
 EVERYTHING_AGAIN_SECONDS = 3600.0
 TICK_MS = 250
-
-
-@dataclass(frozen=True, slots=True)
-class Burst:
-    """Absolute paths of files and folders that have changed: those that are `here`, and `gone`."""
-
-    here: frozenset[str]
-    gone: frozenset[str]
 
 
 def bursts(

@@ -11,7 +11,6 @@ import os
 import re
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
-from urllib.request import url2pathname
 
 from lookalike.errors import SourceNotFound
 
@@ -48,6 +47,8 @@ def absolute(path: str | os.PathLike[str]) -> str:
         scheme = match[1].lower()
         if scheme != "file":
             return _checked_address(written, scheme)
+        from urllib.request import url2pathname  # noqa: PLC0415 - takes 30 ms, and is rarely needed
+
         written = url2pathname(urlsplit(written).path)
     # Path's own way raises where there is no such user; a file may be called so.
     expanded = os.path.expanduser(written)  # noqa: PTH111
@@ -55,8 +56,13 @@ def absolute(path: str | os.PathLike[str]) -> str:
 
 
 def is_address(path: str) -> bool:
-    """Whether it names something in a storage that is reached by network."""
-    return "://" in path and _ADDRESS.match(path) is not None
+    """Whether it names something in a storage, or on the web."""
+    return "://" in path and _ADDRESS.match(path) is not None and not is_file_address(path)
+
+
+def is_file_address(path: str) -> bool:
+    """Whether it is the path of a file in the form of an address."""
+    return path[:7].lower() == "file://"
 
 
 def is_archive(path: str) -> bool:

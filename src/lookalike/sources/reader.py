@@ -74,6 +74,8 @@ class Reader:
         """
         if names.is_address(path):
             return self._fetched(path)
+        if names.is_file_address(path):
+            path = names.absolute(path)
         member = names.split_member(path)
         if member is None or names.exists(path):
             return read_file(path, max_bytes=self._max_bytes)
@@ -109,6 +111,7 @@ class Reader:
         from lookalike.sources.remote import NotThere  # noqa: PLC0415
 
         try:
+            path = names.absolute(path)
             self._storage(path).entry(path)
         except NotThere:
             return False
@@ -171,11 +174,13 @@ class Reader:
             for coming in self._expected.values():
                 coming.cancel()
             self._expected.clear()
-        with self._opening:
-            self._closed = True
+        self._closed = True
+        # Somebody may be unpacking for minutes what nobody wants any more.
+        if self._opening.acquire(timeout=1):
             for archive in self._archives.values():
                 archive.close()
             self._archives.clear()
+            self._opening.release()
 
     def __enter__(self) -> Reader:
         return self

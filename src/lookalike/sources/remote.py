@@ -114,11 +114,7 @@ class Storage:
     async def _listing(self, folder: str) -> list[Entry]:
         path = self._path(folder)
         request = f"{folder}/" if self._is_web else path
-        options = {} if self._is_web else {"refresh": True}
-        found = await self._asked(
-            folder,
-            lambda: self._fs._ls(request, detail=True, **options),
-        )
+        found = await self._asked(folder, lambda: self._fs._ls(request, detail=True))
         entries = {}
         for info in found:
             name = html.unescape(info["name"]) if self._is_web else info["name"]

@@ -1,0 +1,65 @@
+"""``lookalike index --watch``: the index is kept in step with what happens in the folders."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from lookalike.cli.index_run import IndexRun
+from lookalike.cli.terminal import Terminal
+from lookalike.embed.embedder import Embedder
+from lookalike.errors import IndexLocked
+from lookalike.index import Index
+from lookalike.ingest.watch import bursts
+from lookalike.records import IndexReport
+from lookalike.sources.names import absolute
+
+PAUSE_S = 0.5
+
+
+def watch(
+    run: IndexRun,
+    sources: Sequence[str],
+    show: Callable[[IndexReport, str], None],
+    terminal: Terminal,
+) -> None:
+    """Index everything, and then what changes, until it is interrupted.
+
+    Between the changes the database is closed, so that other commands can search it.
+
+    Args:
+        run: what is indexed, and where.
+        sources: what is watched, folders on the disk.
+        show: prints what was done, and to which database.
+        terminal: where people are told.
+    """
+    folders = [absolute(source) for source in sources]
+    embedder = None
+    for burst in bursts(folders):
+        first = embedder is None
+        with _opened(run, embedder, terminal) as index:
+            embedder = index.embedder
+            report = run.add(index, terminal, burst)
+            database = index.info().database
+        if first or report.added + report.updated + report.moved + report.removed:
+            show(report, database)
+        elif report.skipped:
+            terminal.say_skipped(report.skipped)
+        if first:
+            terminal.say(f"Watching {', '.join(folders)}; stop it with Ctrl-C.")
+        terminal.on_interrupt = "Stopped watching. Start it again at any time; nothing is missed."
+
+
+def _opened(run: IndexRun, embedder: Embedder | None, terminal: Terminal) -> Index:
+    """The index; once watching has begun, others that have it open are waited for."""
+    told = False
+    while True:
+        try:
+            return run.open(embedder)
+        except IndexLocked as error:
+            if embedder is None:
+                raise
+            if not told:
+                terminal.say(f"Waiting: {error.database} is open in another process.")
+            told = True
+            time.sleep(PAUSE_S)
