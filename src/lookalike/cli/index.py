@@ -153,7 +153,11 @@ def index(
                 _say_unused(run.fields, metadata.name, terminal)
             print_report(report, report_format, terminal, database=database)
             if report_file:
-                write_report(report_file, report, sources=sources or [str(from_file)])
+                write_report(
+                    report_file,
+                    report,
+                    sources=[*sources, *([from_file.name] if from_file else [])],
+                )
             if strict and report.skipped:
                 raise typer.Exit(FAILED)
 

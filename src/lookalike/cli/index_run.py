@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from lookalike.cli import progress
 from lookalike.cli.terminal import Terminal, startup_done
@@ -24,7 +25,7 @@ class IndexRun:
     """
 
     sources: Sequence[str]
-    from_file: Path | None
+    from_file: BinaryIO | None
     options: ScanOptions
     checksum: bool
     fields: dict[str, Fields] | None = field(default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -52,14 +53,13 @@ def watch(
 
 def _opened(run: IndexRun, embedder: Embedder | None, terminal: Terminal) -> Index:
     """The index; once watching has begun, others that have it open are waited for."""
-    told = False
+    try:
+        return run.open(embedder)
+    except IndexLocked as error:
+        if embedder is None:
+            raise
+        terminal.say(f"Waiting: {error.database} is open in another process.")
     while True:
-        try:
+        time.sleep(PAUSE_S)
+        with contextlib.suppress(IndexLocked):
             return run.open(embedder)
-        except IndexLocked as error:
-            if embedder is None:
-                raise
-            if not told:
-                terminal.say(f"Waiting: {error.database} is open in another process.")
-            told = True
-            time.sleep(PAUSE_S)
