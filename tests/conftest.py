@@ -12,12 +12,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import lookalike
+from lookalike.store.schema import CollectionModel
 from tests.milvus_server import AVAILABLE, TOKEN, MilvusServer
+
+if TYPE_CHECKING:
+    from lookalike.store.milvus import MilvusStore
 
 # What gRPC does in the child of a fork kills 2 in 100 of the commands started here, once a test has
 # opened an index in this process. Read when gRPC is imported, which the package does late.
@@ -101,14 +105,15 @@ def cli(tmp_path: Path) -> Callable[..., Outcome]:
             env=variables,
             timeout=120,
             check=False,
-            preexec_fn=_heed_permissions,
+            preexec_fn=heed_permissions,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
 
 
-def _heed_permissions() -> None:
+def heed_permissions() -> None:
+    """Give up root's right to pass over the permissions of files."""
     pr_capbset_drop, cap_dac_override, cap_dac_read_search = 24, 1, 2
     libc = ctypes.CDLL(None)
     for capability in (cap_dac_override, cap_dac_read_search):
@@ -137,11 +142,26 @@ class Place:
     collection: str
     token: str | None
 
+    def open(self, create: CollectionModel | None) -> MilvusStore:
+        """A store there."""
+        # Imported here: it imports gRPC.
+        from lookalike.store.milvus import MilvusStore  # noqa: PLC0415
 
-@pytest.fixture(params=["lite", "server"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """A new place, in Milvus Lite and on a server."""
-    if request.param == "lite":
-        return Place((tmp_path / "test.db").as_posix(), "images", None)
+        return MilvusStore(self.database, self.collection, create=create, token=self.token)
+
+
+KINDS = ["lite", "server"]
+
+
+def new_place(kind: str, folder: Path, request: pytest.FixtureRequest) -> Place:
+    """A place without an index, in Milvus Lite or on a server."""
+    if kind == "lite":
+        return Place((folder / "test.db").as_posix(), "images", None)
     server: MilvusServer = request.getfixturevalue("milvus_server")
     return Place(server.uri, f"images_{uuid.uuid4().hex}", TOKEN)
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A new place, in Milvus Lite and on a server."""
+    return new_place(request.param, tmp_path, request)

@@ -95,9 +95,8 @@ def _start_milvus(folder: str) -> Any:
     for role in (*roles, "dataCoord", "dataNode"):
         server.config.set(f"{role}.ip", "127.0.0.1")
     server.config.set("common.security.authorizationEnabled", "true")
-    # By default a killed one comes back after 30 s, and loading a new collection takes 2.
-    server.config.set("common.session.ttl", 3)
-    server.config.set("queryCoord.checkInterval", 100)
+    # A killed one is back when its former self's lease has expired, by default after 30 s.
+    server.config.set("common.session.ttl", 10)
     server.start()
     return server
 

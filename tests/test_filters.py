@@ -6,7 +6,6 @@ import itertools
 import posixpath
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from lookalike.records import ImageRecord, Stamp, row_id
 from lookalike.store import filters, milvus
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
+from tests.conftest import KINDS, Place, new_place
 
 # Folders whose names have a meaning in filters, in patterns, or right beside the slash.
 FOLDERS = [
@@ -46,11 +46,12 @@ def record(path: str) -> ImageRecord:
     )
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusStore]:
-    database = tmp_path_factory.mktemp("store") / "test.db"
+@pytest.fixture(scope="module", params=KINDS)
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MilvusStore]:
     model = CollectionModel(model="test", fingerprint="f", dim=8)
-    store = MilvusStore(str(database), "images", create=model)
+    store = new_place(request.param, tmp_path_factory.mktemp("store"), request).open(model)
     # One half from a segment on disk and one from the table in memory: filters run on both.
     store.upsert([record(path) for path in PATHS[::2]])
     store.flush()
@@ -93,11 +94,10 @@ def test_rows_are_paged_without_loss_or_repetition(
 
 
 def test_rows_can_be_deleted_while_they_are_paged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(milvus, "PAGE_ROWS", 10)
-    model = CollectionModel(model="test", fingerprint="f", dim=8)
-    store = MilvusStore(str(tmp_path / "test.db"), "images", create=model)
+    store = place.open(CollectionModel(model="test", fingerprint="f", dim=8))
     store.upsert([record(path) for path in PATHS])
     seen = 0
     for page in store.paths_under("/"):

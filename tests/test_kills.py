@@ -132,8 +132,7 @@ class Life:
 
     def rows(self) -> dict[str, ImageRecord]:
         """id -> row; there is one row of each path."""
-        place = self.place
-        store = MilvusStore(place.database, place.collection, create=None, token=place.token)
+        store = self.place.open(None)
         try:
             found = [row for page in store.paths_under("/") for row in page]
             rows = {row_id(record.path): record for record in store.records([k for k, _ in found])}

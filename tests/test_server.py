@@ -157,6 +157,27 @@ def test_a_name_that_is_no_collection(cli: Cli, photos: Path, server: MilvusServ
     assert "Invalid collection name" in line_of(cli("index", photos, *options))
 
 
+def test_two_processes_index_into_one_new_collection_at_once(
+    photos: Path, server: MilvusServer, collection: str
+) -> None:
+    variables = {**os.environ, "LOOKALIKE_DB": server.uri, "LOOKALIKE_TOKEN": TOKEN}
+    command = [sys.executable, "-m", "lookalike", "index", "--collection", collection]
+    both = [
+        subprocess.Popen(
+            [*command, *(str(photos / group) for group in groups)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables,
+        )
+        for groups in (("birds", "trees"), ("flowers", "trees"))
+    ]  # fmt: skip
+    for process in both:
+        _, said = process.communicate(timeout=100)
+        assert (process.returncode, said) == (0, "")
+    with Index.open(server.uri, token=TOKEN, collection=collection) as index:
+        assert len(index) == 30
+        hits = index.search(photos / "birds" / "crow.jpg", limit=100)
+        assert len({hit.path for hit in hits}) == len(hits) == 30
+
+
 SLOWLY = Settings(batch_size=2, threads=1, server_wait_s=100)
 
 

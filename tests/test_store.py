@@ -31,7 +31,7 @@ def opened(place: Place) -> Iterator[Open]:
     with contextlib.ExitStack() as stack:
 
         def open_store(create: CollectionModel | None = MODEL) -> MilvusStore:
-            store = MilvusStore(place.database, place.collection, create=create, token=place.token)
+            store = place.open(create)
             stack.callback(store.close)
             return store
 
