@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import watchfiles
 
 from lookalike.errors import WatchFailed
+from lookalike.ingest.ignore import IGNORE_FILE
 from lookalike.records import Burst, Stamp
 
 SETTLE_SECONDS = 1.0
@@ -58,12 +60,17 @@ def bursts(
                 waiting[path] = (stamp, now)
         settled = [path for path, (_, since) in waiting.items() if now - since >= settle_seconds]
         if settled and (len(settled) == len(waiting) or now - first_change >= LONGEST_WAIT_SECONDS):
-            found = {path: waiting.pop(path)[0] for path in settled}
-            yield Burst(
-                here=frozenset(path for path, stamp in found.items() if stamp),
-                gone=frozenset(path for path, stamp in found.items() if not stamp),
-            )
+            yield _burst({path: waiting.pop(path)[0] for path in settled})
             first_change = time.monotonic()
+
+
+def _burst(found: Mapping[str, Stamp | None]) -> Burst | None:
+    if any(posixpath.basename(path) == IGNORE_FILE for path in found):
+        return None
+    return Burst(
+        here=frozenset(path for path, stamp in found.items() if stamp),
+        gone=frozenset(path for path, stamp in found.items() if not stamp),
+    )
 
 
 def _changes(folders: Sequence[str], stop: threading.Event | None) -> Iterator[set[str]]:
