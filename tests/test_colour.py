@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +14,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from lookalike.decode import decode, upright_rgb
+from lookalike.formats.colour import to_srgb
 from tests.encode import (
     ADOBE_RGB,
     D50,
@@ -210,6 +213,33 @@ def test_large_pictures_of_every_kind_are_reduced_but_never_below_what_is_needed
     assert (picture.facts.width, picture.facts.height) == (1500, 1000)
     whole = pixels(data).reshape(200, 5, 300, 5, 3).mean(axis=(1, 3))
     assert abs(np.asarray(picture.image) - whole).max() <= 2
+
+
+def test_only_one_giant_at_a_time_is_in_memory_and_smaller_ones_do_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lookalike.decode.GIANT_PIXELS", 100 * 100)
+    inside: list[int] = []
+    most: dict[str, int] = {"giant": 0, "small": 0}
+    together = threading.Barrier(4, timeout=30)
+
+    def slow(image: Image.Image, *, least: int | None = None) -> Image.Image:
+        kind = "giant" if image.width > 100 else "small"
+        if kind == "small":
+            together.wait()
+            most[kind] = 4
+            return to_srgb(image, least=least)
+        inside.append(1)
+        most[kind] = max(most[kind], len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return to_srgb(image, least=least)
+
+    monkeypatch.setattr("lookalike.decode.to_srgb", slow)
+    files = [encoded(smooth(side, side), "PNG") for side in [120] * 8 + [80] * 4]
+    with ThreadPoolExecutor(len(files)) as pool:
+        list(pool.map(pixels, files))
+    assert most == {"giant": 1, "small": 4}
 
 
 def test_the_colour_of_what_is_transparent_does_not_leak_when_a_picture_is_reduced() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from lookalike import Index
 from lookalike.decode import EXTENSIONS, Picture, decode
 from lookalike.errors import PictureDamaged, PictureUnreadable
 from lookalike.ingest.scan import Scan
@@ -246,3 +247,21 @@ def test_what_is_seldom_needed_is_imported_when_it_is() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_a_drawing_and_a_video_that_are_named_are_skipped_with_what_they_are(
+    samples: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "logo.svg").write_text("<svg xmlns='x'/>", encoding="utf-8")
+    (tmp_path / "film.mp4").write_bytes(BOXES + bytes(800))
+    picture = tmp_path / "wrong.png"
+    picture.write_bytes((samples / "birds" / "crow.jpg").read_bytes())
+    with Index.open(tmp_path / "kinds.db") as index:
+        report = index.add(tmp_path / "logo.svg", tmp_path / "film.mp4", picture)
+        assert report.added == 1
+        said = {Path(skip.path).name: skip.reason.split(" ", 4)[:4] for skip in report.skipped}
+        assert said == {
+            "logo.svg": ["SVG", "is", "a", "drawing,"],
+            "film.mp4": ["it", "is", "a", "video;"],
+        }
+        assert index.search(picture, limit=1)[0].format == "jpeg"

@@ -93,7 +93,10 @@ def _reasons(data: bytes, path: str) -> Iterator[None]:
         raise PictureDamaged(path, "there is not enough memory to decode it") from None
     # The decoders raise nearly anything on damaged bytes, and none of it may end a run.
     except Exception as error:
-        raise PictureDamaged(path, f"the picture is damaged ({reason_of(error)})") from error
+        reason = f"the picture is damaged ({reason_of(error)})"
+        if isinstance(error, OSError) and "truncated" in reason:
+            reason = "the picture is damaged: the end of the file is missing (truncated)"
+        raise PictureDamaged(path, reason) from error
 
 
 def _opened(data: bytes, *, path: str, max_pixels: int) -> Image.Image:

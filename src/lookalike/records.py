@@ -154,6 +154,8 @@ class IndexReport:
     """What an indexing run did. `total` is the number of rows afterwards.
 
     A picture is `moved` whose bytes were known under a path that is gone: its vector is kept.
+    `others` counts the files in folders that were not looked at, for their names do not end as
+    those of pictures do: ending -> how many.
     """
 
     added: int
@@ -164,6 +166,7 @@ class IndexReport:
     skipped: tuple[Skipped, ...]
     total: int
     seconds: float
+    others: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def images_per_second(self) -> float:

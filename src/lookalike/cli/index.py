@@ -32,7 +32,7 @@ from lookalike.cli.options import (
     settings_with,
 )
 from lookalike.cli.plan import print_plan
-from lookalike.cli.skip_report import check_report, write_report
+from lookalike.cli.skip_report import check_report, endings, write_report
 from lookalike.cli.terminal import FAILED, Terminal
 from lookalike.ingest.metadata_file import read_metadata
 from lookalike.ingest.scan import Scan, ScanOptions
@@ -177,11 +177,16 @@ def print_report(
     """Print what a run did, for a person or as JSON."""
     if report_format is Report.json:
         summary = dataclasses.asdict(report)
+        del summary["others"]
         summary["seconds"] = round(report.seconds, 3)
         summary["images_per_second"] = round(report.images_per_second, 1)
         typer.echo(json.dumps(summary))
         return
     terminal.say_skipped(report.skipped)
+    if report.others:
+        count = sum(report.others.values())
+        files = "1 file was" if count == 1 else f"{count} files were"
+        terminal.say(f"{files} not looked at: {endings(report.others)}; --all-files tries them")
     found = report.added + report.updated + report.unchanged + len(report.skipped)
     if not found:
         terminal.say("There are no pictures in what was given.")

@@ -8,7 +8,7 @@ import dataclasses
 import html
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageFile
@@ -24,6 +24,7 @@ from lookalike.sources.reader import Reader
 SUFFIXES = (".json", ".html")
 SIDE = 160
 SECONDS_PER_THUMBNAIL = 5
+ENDINGS_SHOWN = 5
 
 _STYLE = """\
 dl { display: flex; flex-wrap: wrap; gap: .25rem 2rem; margin: 1rem 0 2rem; }
@@ -37,6 +38,7 @@ img, .none { width: 5rem; height: 5rem; }
 .none { background: var(--bar); color: var(--soft); font-size: .75rem; }
 .text { padding: .5rem .75rem .5rem 0; overflow-wrap: anywhere; }
 .folder { font-size: .8rem; color: var(--soft); }
+.others { margin-top: 1.5rem; }
 """
 
 _BODY = """\
@@ -47,7 +49,11 @@ _BODY = """\
 </dl>
 <ol>
 {items}
-</ol>"""
+</ol>
+{others}"""
+
+_OTHERS = """<p class="others">Not looked at, for the names are not those of pictures: {endings}.
+<code>--all-files</code> tries them, too.</p>"""
 
 _COUNT = "<div><dt>{name}</dt><dd>{count:,}</dd></div>"
 
@@ -101,8 +107,23 @@ def _as_page(report: IndexReport, sources: Sequence[str]) -> str:
             )
             for item, thumbnail in _with_thumbnails(report.skipped)
         ),
+        others=_others(report),
     )
     return page("Index report", style=_STYLE, body=body)
+
+
+def endings(others: Mapping[str, int]) -> str:
+    """How many files of which endings, the most frequent ones first."""
+    most = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    named = [f"{count} {ending or 'without an ending'}" for ending, count in most[:ENDINGS_SHOWN]]
+    rest = sum(count for _, count in most[ENDINGS_SHOWN:])
+    return ", ".join([*named, *([f"{rest} others"] if rest else [])])
+
+
+def _others(report: IndexReport) -> str:
+    if not report.others:
+        return ""
+    return _OTHERS.format(endings=html.escape(endings(report.others)))
 
 
 def _picture(thumbnail: str | None) -> str:

@@ -35,6 +35,17 @@ def camera_facts(image: Image.Image) -> tuple[int, int]:
 def _taken_at(exif: Image.Exif) -> int:
     """Seconds since the epoch, read as UTC where the camera noted no offset."""
     camera = exif.get_ifd(ExifTags.IFD.Exif)
-    moment = str(camera.get(ExifTags.Base.DateTimeOriginal, "")).strip("\0 ")
-    offset = str(camera.get(ExifTags.Base.OffsetTimeOriginal, "")).strip("\0 ") or "+00:00"
+    return seconds(
+        camera.get(ExifTags.Base.DateTimeOriginal), camera.get(ExifTags.Base.OffsetTimeOriginal)
+    )
+
+
+def seconds(noted: object, noted_offset: object = None) -> int:
+    """A moment as EXIF has it, in seconds since the epoch.
+
+    Raises:
+        ValueError: it is none.
+    """
+    moment = str(noted or "").strip("\0 ")
+    offset = str(noted_offset or "").strip("\0 ") or "+00:00"
     return int(datetime.strptime(moment + offset, "%Y:%m:%d %H:%M:%S%z").timestamp())

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 from dataclasses import dataclass
-from datetime import timezone
 
 from PIL import ExifTags, Image
 
 from lookalike.errors import PictureDamaged, PictureUnreadable
-from lookalike.formats.exif import SIDEWAYS
+from lookalike.formats.exif import SIDEWAYS, seconds
 
 _DNG_VERSION, _SUBFILE_TYPE, _SUB_IFDS = 0xC612, 0xFE, 0x14A
 
@@ -36,7 +35,9 @@ def is_preview(image: Image.Image) -> bool:
     tags = getattr(image, "tag_v2", None)  # only of TIFFs
     if tags is None:
         return False
-    return _DNG_VERSION in tags or bool(tags.get(_SUBFILE_TYPE, 0) & 1 and _SUB_IFDS in tags)
+    kind = tags.get(_SUBFILE_TYPE, 0)
+    reduced = isinstance(kind, int) and kind & 1
+    return _DNG_VERSION in tags or bool(reduced and _SUB_IFDS in tags)
 
 
 def preview(data: bytes, *, path: str) -> Preview | None:
@@ -55,7 +56,7 @@ def preview(data: bytes, *, path: str) -> Preview | None:
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             thumbnail = raw.extract_thumb()
-            sizes, clock = raw.sizes, raw.other.timestamp
+            sizes = raw.sizes
     except rawpy.LibRawFileUnsupportedError:
         return None
     except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
@@ -66,9 +67,11 @@ def preview(data: bytes, *, path: str) -> Preview | None:
     else:
         image = Image.fromarray(thumbnail.data)
     orientation = _ORIENTATIONS.get(sizes.flip, 1)
+    taken_at = 0
     with contextlib.suppress(Exception):  # damaged EXIF data, which is then none
-        image.getexif().setdefault(ExifTags.Base.Orientation, orientation)
+        exif = image.getexif()
+        exif.setdefault(ExifTags.Base.Orientation, orientation)
+        # Where the preview has no EXIF data, LibRaw writes some, and this is the capture time.
+        taken_at = seconds(exif.get(ExifTags.Base.DateTime))
     size = (sizes.width, sizes.height)
-    # The camera's clock, taken by LibRaw for that of this machine.
-    seconds = int(clock.replace(tzinfo=timezone.utc).timestamp()) if clock.timestamp() else 0
-    return Preview(image, size[::-1] if orientation in SIDEWAYS else size, seconds)
+    return Preview(image, size[::-1] if orientation in SIDEWAYS else size, taken_at)

@@ -39,7 +39,8 @@ class FolderWalk:
             settings: limits.
         """
         self._named, self._options, self._seen = named, options, seen
-        self._only = None if only is None else frozenset(only)
+        # Where nothing but removals is known, nothing at all is looked at.
+        self._only = None if only is None else frozenset(only) or frozenset({""})
         self._way = {folder for path in only or () for folder in _folders_above(path)}
         self._settings = settings
         self._links: list[tuple[IgnoreRules, int, str]] = []
@@ -74,10 +75,8 @@ class FolderWalk:
                 continue
             subfolders: list[str] = []
             for entry in entries:
-                if entry.name.startswith("."):
-                    continue
                 path = f"{folder.rstrip('/')}/{entry.name}"
-                if self._only is not None and not self._is_on_the_way(path):
+                if entry.name.startswith(".") or (self._only and not self._is_on_the_way(path)):
                     continue
                 is_folder = _is_folder(entry)
                 if rules.active and rules.match(path, is_folder=is_folder):
@@ -94,13 +93,15 @@ class FolderWalk:
                 elif self._options.wants(entry.name):
                     self._seen.fruitful.add(rules.source)
                     yield inspect(path, entry)
+                else:
+                    self._seen.others[posixpath.splitext(entry.name)[1].lower()] += 1
             waiting.extend(reversed(subfolders))
 
     def _is_on_the_way(self, path: str) -> bool:
-        assert self._only is not None  # noqa: S101
-        if path in self._only or path in self._way:
+        only = self._only or frozenset()
+        if path in only or path in self._way:
             return True
-        return any(folder in self._only for folder in _folders_above(path))
+        return any(folder in only for folder in _folders_above(path))
 
     def _entries(
         self, folder: str, rules: IgnoreRules, device: int

@@ -29,7 +29,8 @@ class Scan:
     followed, links to folders after everything else on the disk, and no folder is listed twice.
     Afterwards, `listed` holds every folder whose names were all read, `walked` the source folders
     that do not lie inside others, `fruitful` those of them below which there was a picture, and
-    `repeated` the other names of folders listed before. An archive and what lies in it count as
+    `repeated` the other names of folders listed before, `others` how many files there were, by
+    ending, that are no pictures by their names. An archive and what lies in it count as
     folders: ``/a.zip!`` and ``/a.zip!/b``.
     """
 
@@ -62,6 +63,7 @@ class Scan:
         self._seen = Seen()
         self.listed, self.walked = self._seen.listed, self._seen.walked
         self.fruitful, self.repeated = self._seen.fruitful, self._seen.repeated
+        self.others = self._seen.others
         IgnoreRules("", options.exclude)  # says what is wrong with them before anything is done
         paths = sorted({path for source in sources for path in _resolved(source)})
         for path in paths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from dataclasses import dataclass, field
 
 from lookalike.decode import EXTENSIONS
@@ -36,7 +37,8 @@ class Seen:
     """What a scan has come across so far.
 
     `listed` holds folders whose names were all read, and as such also the folders in archives and
-    storages. `names` holds hashes of what lay in the latter two: a tenth of the memory, and two
+    storages. `others` counts the files in folders that are no pictures by their names, by ending.
+    `names` holds hashes of what lay in the latter two: a tenth of the memory, and two
     names with the same hash cost no more than that a row stays.
     """
 
@@ -45,6 +47,7 @@ class Seen:
     fruitful: set[str] = field(default_factory=set)
     repeated: set[str] = field(default_factory=set)
     names: set[int] = field(default_factory=set)
+    others: Counter[str] = field(default_factory=Counter)
 
 
 def image_file(path: str, stamp: Stamp) -> ImageFile | Skipped:

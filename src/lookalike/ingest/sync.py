@@ -130,6 +130,7 @@ def sync(
         skipped=tuple(tally.skipped),
         total=store.count(),
         seconds=time.perf_counter() - started,
+        others=dict(scan.others),
     )
 
 
