@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import random
 import struct
+import tarfile
+import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -80,9 +83,53 @@ def whole_files() -> dict[str, tuple[str, bytes]]:
     }
 
 
-def damaged(seed: int, per_kind: int) -> Iterator[tuple[str, str, bytes]]:
+def whole_archives() -> dict[str, tuple[str, bytes]]:
+    """Archives of three good pictures: kind -> extension and bytes."""
+    made = {}
+    pictures = [encoded(a_good_picture(1000 + number), "PNG") for number in range(3)]
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, picture in enumerate(pictures):
+            archive.writestr(f"{number}.png", picture)
+    made["zip"] = ("zip", zipped.getvalue())
+    for extension, mode in (("tar", "w:"), ("tgz", "w:gz"), ("tar.xz", "w:xz")):
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode=mode) as tar:  # type: ignore[call-overload]
+            for number, picture in enumerate(pictures):
+                member = tarfile.TarInfo(f"{number}.png")
+                member.size = len(picture)
+                tar.addfile(member, io.BytesIO(picture))
+        made[extension] = (extension, packed.getvalue())
+    return made
+
+
+def archive_traps(bomb_bytes: int) -> Iterator[tuple[str, str, bytes]]:
+    """(kind, extension, bytes): bombs of `bomb_bytes` zeros, told and untold, and a nested one."""
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open("bomb.png", "w", force_zip64=True) as bomb:
+            for _ in range(bomb_bytes >> 20):
+                bomb.write(bytes(1 << 20))
+        size = archive.getinfo("bomb.png").file_size
+    yield "bomb", "zip", zipped.getvalue()
+    lie = (5000).to_bytes(4, "little")
+    yield "lying bomb", "zip", zipped.getvalue().replace(size.to_bytes(4, "little"), lie)
+    member = tarfile.TarInfo("bomb.png")
+    member.size = bomb_bytes
+    yield "bomb", "tgz", gzip.compress(member.tobuf() + bytes(bomb_bytes + 1024), 1)
+    inner = zipped.getvalue()
+    for _ in range(3):
+        outer = io.BytesIO()
+        with zipfile.ZipFile(outer, "w") as archive:
+            archive.writestr("inner.zip", inner)
+        inner = outer.getvalue()
+    yield "nested", "zip", inner
+
+
+def damaged(
+    good: Mapping[str, tuple[str, bytes]], seed: int, per_kind: int
+) -> Iterator[tuple[str, str, bytes]]:
     """(kind, extension, bytes): `per_kind` mutations of every good file, always the same."""
-    good = whole_files()
     everything = [data for _, data in good.values()]
     for kind, (extension, data) in good.items():
         chance = random.Random(f"{seed} {kind}")

@@ -7,20 +7,32 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from lookalike import Index
 from lookalike.store.milvus import MilvusStore
-from tests.damage import a_good_picture, damaged, traps, whole_files
+from tests.damage import (
+    a_good_picture,
+    archive_traps,
+    damaged,
+    traps,
+    whole_archives,
+    whole_files,
+)
 from tests.encode import encoded
 
 SEED = 20_260_701
 MUTATIONS_PER_KIND = 72
+ARCHIVE_MUTATIONS_PER_KIND = 40
+BOMB_BYTES = 256 << 20
 GOOD_PICTURES = 24
 MEMORY_MB = 1500
 SECONDS = 300
@@ -34,6 +46,36 @@ def peak_memory_mb(process: subprocess.Popen[bytes]) -> float:
         return 0.0
     found = re.search(r"VmHWM:\s*(\d+) kB", status)
     return int(found[1]) / 1000 if found else 0.0
+
+
+def index_within_bounds(
+    folder: Path, database: Path, **environment: str
+) -> tuple[float, float, dict[str, Any]]:
+    """Seconds, peak memory in MB and the report of a run that must end well."""
+    command = [sys.executable, "-m", "lookalike", "index", str(folder), "--format", "json"]
+    began, peak = time.monotonic(), 0.0
+    printed, messages = database.with_suffix(".out"), database.with_suffix(".err")
+    with printed.open("wb") as out, messages.open("wb") as err:
+        variables = {**os.environ, "LOOKALIKE_DB": str(database), **environment}
+        with subprocess.Popen(command, stdout=out, stderr=err, env=variables) as process:
+            while process.poll() is None:
+                if time.monotonic() - began > SECONDS:
+                    process.kill()
+                peak = max(peak, peak_memory_mb(process))
+                time.sleep(0.05)
+    said = messages.read_text(encoding="utf-8", errors="replace")
+    assert process.returncode == 0, said[-2000:]
+    assert "Traceback" not in said
+    assert 0 < peak < MEMORY_MB
+    report = json.loads(printed.read_text(encoding="utf-8"))
+    return time.monotonic() - began, peak, report
+
+
+def rows_below(folder: Path, database: Path) -> list[str]:
+    store = MilvusStore(str(database), "images", create=None)
+    rows = [path for page in store.paths_under(folder.as_posix()) for _, path in page]
+    store.close()
+    return rows
 
 
 @pytest.mark.timeout(SECONDS + 120)
@@ -50,7 +92,7 @@ def test_a_run_over_thousands_of_damaged_files(
         kinds[path.as_posix()] = kind
         return path
 
-    for kind, extension, data in [*damaged(SEED, MUTATIONS_PER_KIND), *traps()]:
+    for kind, extension, data in [*damaged(whole_files(), SEED, MUTATIONS_PER_KIND), *traps()]:
         write(kind, extension, data)
     mutations = len(kinds)
     assert mutations >= 2000
@@ -63,27 +105,9 @@ def test_a_run_over_thousands_of_damaged_files(
         for number in range(GOOD_PICTURES)
     ]
 
-    database = tmp_path / "damaged.db"
-    command = [sys.executable, "-m", "lookalike", "index", str(folder), "--format", "json"]
-    began, peak = time.monotonic(), 0.0
-    with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
-        environment = {**os.environ, "LOOKALIKE_DB": str(database)}
-        with subprocess.Popen(command, stdout=out, stderr=err, env=environment) as process:
-            while process.poll() is None:
-                if time.monotonic() - began > SECONDS:
-                    process.kill()
-                peak = max(peak, peak_memory_mb(process))
-                time.sleep(0.05)
-    seconds = time.monotonic() - began
-    said = (tmp_path / "err").read_text(encoding="utf-8", errors="replace")
-    assert process.returncode == 0, said[-2000:]
-    assert "Traceback" not in said
-
-    report = json.loads((tmp_path / "out").read_text(encoding="utf-8"))
+    seconds, peak, report = index_within_bounds(folder, tmp_path / "damaged.db")
     reasons = {entry["path"]: entry["reason"] for entry in report["skipped"]}
-    store = MilvusStore(str(database), "images", create=None)
-    rows = [path for page in store.paths_under(folder.as_posix()) for _, path in page]
-    store.close()
+    rows = rows_below(folder, tmp_path / "damaged.db")
     assert len(rows) == report["added"] == report["total"]
     assert len(rows) == len(set(rows))
     assert set(rows) | set(reasons) == set(kinds), "a file is not accounted for"
@@ -91,7 +115,7 @@ def test_a_run_over_thousands_of_damaged_files(
     assert all(reason and "\n" not in reason for reason in reasons.values())
     assert not set(whole) & set(reasons), "a whole file was refused"
 
-    with Index.open(database) as index:
+    with Index.open(tmp_path / "damaged.db") as index:
         for path in good:
             best = index.search(path, limit=1)[0]
             assert (best.path, best.score > 0.999) == (path.as_posix(), True)
@@ -100,7 +124,65 @@ def test_a_run_over_thousands_of_damaged_files(
         sys.stdout.write(
             f"\n{mutations} damaged files, seed {SEED}: {seconds:.0f} s, {peak:.0f} MB\n{summary}\n"
         )
-    assert 0 < peak < MEMORY_MB
+
+
+@pytest.mark.timeout(SECONDS + 120)
+def test_a_run_over_damaged_archives_and_bombs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    kinds: dict[str, str] = {}
+    good = whole_archives()
+    spoilt = damaged(good, SEED, ARCHIVE_MUTATIONS_PER_KIND)
+    for kind, extension, data in [*spoilt, *archive_traps(BOMB_BYTES)]:
+        path = folder / f"{len(kinds):05d}.{extension}"
+        path.write_bytes(data)
+        kinds[path.as_posix()] = kind
+    whole = []
+    for extension, data in good.values():
+        path = folder / f"whole.{extension}"
+        path.write_bytes(data)
+        whole += [f"{path.as_posix()}!/{number}.png" for number in range(3)]
+    seconds, peak, report = index_within_bounds(
+        folder,
+        tmp_path / "archives.db",
+        LOOKALIKE_MAX_BYTES=str(BOMB_BYTES // 4),
+        LOOKALIKE_MAX_ARCHIVE_BYTES=str(BOMB_BYTES // 2),
+    )
+    reasons = {entry["path"]: entry["reason"] for entry in report["skipped"]}
+    rows = rows_below(folder, tmp_path / "archives.db")
+    assert set(whole) <= set(rows)
+    named = {path.partition("!/")[0] for path in {*reasons, *rows}}
+    for archive, kind in kinds.items():
+        if kind in {"bomb", "lying bomb", "nested"}:
+            assert archive in named, kind
+            assert not any(row.startswith(f"{archive}!") for row in rows)
+        elif archive not in named:
+            assert names_no_picture(Path(archive)), archive
+    with capsys.disabled():
+        counts = Counter(kind for path, kind in kinds.items() if path in named)
+        sys.stdout.write(
+            f"\n{len(kinds)} damaged archives, seed {SEED}: {seconds:.0f} s, {peak:.0f} MB, "
+            f"{len(rows)} members indexed, {len(reasons)} reasons; archives named: "
+            f"{', '.join(f'{kind} {count}' for kind, count in counts.items())}\n"
+        )
+
+
+def names_no_picture(archive: Path) -> bool:
+    """Whether the standard library finds nothing either that is called a picture."""
+    try:
+        if archive.suffix == ".zip":
+            with zipfile.ZipFile(archive) as opened:
+                found = opened.namelist()
+        else:
+            with tarfile.open(archive) as tar:
+                found = tar.getnames()
+    except (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile):
+        return False  # which would be worth a reason
+    return not any(
+        name.endswith(".png") and not name.startswith(".") and "/." not in name for name in found
+    )
 
 
 def _summary(kinds: dict[str, str], reasons: dict[str, str]) -> str:
