@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
-from lookalike.embed.catalog import load_embedder, load_remembered
-from lookalike.embed.embedder import Embedder, ModelEmbedder
-from lookalike.embed.presets import DEFAULT_MODEL
+from lookalike.embed.embedder import Embedder
 from lookalike.errors import (
-    ExtraMissing,
-    IndexNotFound,
     InvalidSetting,
-    MetricMismatch,
-    ModelError,
-    ModelMismatch,
-    ModelUnusable,
 )
 from lookalike.ingest.metadata import lookup
 from lookalike.ingest.preview import preview
@@ -33,24 +19,21 @@ from lookalike.ingest.scan import Scan, ScanOptions
 from lookalike.ingest.sync import sync
 from lookalike.ingest.upkeep import relocate, rows_without_file
 from lookalike.insight.evaluation import Evaluation, evaluate
+from lookalike.opening import open_store, own_embedder
 from lookalike.query.picture import Question, question_vector
 from lookalike.records import (
     Burst,
     Change,
     Hit,
-    ImageFile,
     IndexInfo,
     IndexReport,
     Metadata,
     Progress,
     row_id,
 )
-from lookalike.settings import Settings, default_database
+from lookalike.settings import Settings
 from lookalike.sources.names import absolute, is_archive, storable
 from lookalike.sources.reader import Reader
-from lookalike.store.address import address_of
-from lookalike.store.remembered import peek
-from lookalike.store.schema import METRICS, CollectionModel
 
 if TYPE_CHECKING:
     from lookalike.store.milvus import MilvusStore
@@ -110,52 +93,19 @@ class Index:
             InvalidSetting: there is no such metric.
             StoreError: the database cannot be opened, or has another metric.
         """
-        metric = _known_metric(metric)
         settings = settings or Settings.from_environment()
-        path, token = _located(database, token)
-        remembered = peek(path, collection, token=token, wait_s=settings.server_wait_s)
-        if remembered is None and not create and not ("://" in path or Path(path).exists()):
-            raise IndexNotFound(path, collection)  # before a model is fetched for nothing
-        embedder = _asked_for(model, weights, calibration, remembered, settings)
-        if preload:
-            if embedder is None and remembered:
-                embedder = _own(remembered, settings)
-            likely = embedder or load_embedder(settings=settings)
-            threading.Thread(target=_preload, args=[likely], name="lookalike-preload").start()
-        # Imported here: pymilvus takes 0.5 s, and the model is compiled in that time.
-        from lookalike.store.milvus import MilvusStore  # noqa: PLC0415
-
-        described = None
-        if create:
-            described = remembered
-        if create and (embedder or remembered is None):
-            first = embedder or load_embedder(settings=settings)
-            if embedder and remembered is None:
-                # What it lacks, a device or a package, must not leave an empty database behind.
-                embedder.load()
-            described = CollectionModel(
-                model=first.name,
-                fingerprint=first.fingerprint,
-                dim=first.dim,
-                metric=metric or METRICS[0],
-            )
-        store = MilvusStore(
-            path, collection, create=described, token=token, wait_s=settings.server_wait_s
+        store, embedder = open_store(
+            database,
+            token=token,
+            model=model,
+            weights=weights,
+            calibration=calibration,
+            collection=collection,
+            metric=metric,
+            create=create,
+            preload=preload,
+            settings=settings,
         )
-        with contextlib.ExitStack() as undo:
-            undo.callback(store.close)
-            made_with = store.model
-            if embedder and made_with.fingerprint != embedder.fingerprint:
-                raise ModelMismatch(
-                    database=path,
-                    indexed=(made_with.model, made_with.fingerprint),
-                    requested=(embedder.name, embedder.fingerprint),
-                    weights=None if weights is None else os.fspath(weights),
-                    precision=settings.precision,
-                )
-            if metric and made_with.metric != metric:
-                raise MetricMismatch(database=path, indexed=made_with.metric, requested=metric)
-            undo.pop_all()
         return cls(store, embedder=embedder, settings=settings)
 
     def add(
@@ -341,7 +291,7 @@ class Index:
         """
         with self._choosing:
             if self._known_embedder is None:
-                self._known_embedder = _own(self._store.model, self._settings)
+                self._known_embedder = own_embedder(self._store.model, self._settings)
             return self._known_embedder
 
     def __len__(self) -> int:
@@ -380,75 +330,3 @@ class Index:
         at: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _located(database: str | os.PathLike[str] | None, token: str | None) -> tuple[str, str | None]:
-    """The database's path, or its address without anything secret; and the token for it."""
-    if database is None:
-        return absolute(default_database()), None
-    address = address_of(os.fspath(database), token)
-    return (address.uri, address.token) if address else (absolute(database), None)
-
-
-def _known_metric(metric: str | None) -> str | None:
-    if metric is not None and metric.upper() not in METRICS:
-        raise InvalidSetting("metric", metric, "COSINE, IP or L2")
-    return metric and metric.upper()
-
-
-def _asked_for(
-    model: str | Embedder | None,
-    weights: str | os.PathLike[str] | None,
-    calibration: Iterable[str | os.PathLike[str]] | None,
-    remembered: CollectionModel | None,
-    settings: Settings,
-) -> Embedder | None:
-    """The embedder that was named; None is the index's own."""
-    if weights is not None and not isinstance(model, str):
-        raise InvalidSetting("weights", str(weights), "given together with the name of its model")
-    if not isinstance(model, str | None):
-        return model
-    if settings.precision != "int8":
-        return None if model is None else load_embedder(model, weights=weights, settings=settings)
-    if remembered is None:
-        files = None if calibration is None else [item.path for item in _images(calibration)]
-        name = model or DEFAULT_MODEL
-        return load_embedder(name, weights=weights, calibration=files, settings=settings)
-    # Calibrating again would make another model.
-    if model is None:
-        return None
-    floating = dataclasses.replace(settings, precision="auto")
-    named = load_embedder(model, weights=weights, settings=floating)
-    own = _own(remembered, settings)
-    return own if own.description.calibrated_from == named.fingerprint else named
-
-
-def _images(sources: Iterable[str | os.PathLike[str]]) -> Iterator[ImageFile]:
-    return (item for item in Scan(list(sources)) if isinstance(item, ImageFile))
-
-
-def _own(made_with: CollectionModel, settings: Settings) -> ModelEmbedder:
-    """The embedder of an index's own model."""
-    was = (
-        f"The index was made with the model {made_with.model} ({made_with.fingerprint[:8]}), which "
-        "is not on this machine"
-    )
-    try:
-        embedder = load_remembered(made_with.model, made_with.fingerprint, settings=settings)
-    except (ModelError, ExtraMissing) as error:
-        raise ModelUnusable(f"{was}. {error} Or index into another database (--db).") from error
-    if embedder.fingerprint != made_with.fingerprint:
-        raise ModelUnusable(
-            f"{was}; the {made_with.model} to be had here is another ({embedder.fingerprint[:8]}). "
-            f"Name its file (--model {made_with.model} --weights FILE), or for an int8 model copy "
-            "the folder of models from where it was made; or index into another database (--db)."
-        )
-    return embedder
-
-
-def _preload(embedder: Embedder) -> None:
-    # What went wrong is raised again, in the caller's thread, by the first use of the model.
-    with contextlib.suppress(Exception):
-        embedder.load()
-        # The first picture takes longer than later ones.
-        embedder.embed(embedder.prepare(Image.new("RGB", embedder.least))[np.newaxis])
