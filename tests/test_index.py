@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -95,6 +96,7 @@ def test_a_hit_carries_the_facts_of_its_file(photos: Path, database: Path) -> No
         size_bytes=path.stat().st_size,
         taken_at=None,
         format="jpeg",
+        content=hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest(),
         metadata={},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -276,3 +277,39 @@ def test_relocate_moves_all_rows_of_a_folder_without_looking_at_files(
             index.relocate(old, new)
     assert len(index) == 30
     assert embedder.pictures == 0
+
+
+def test_a_picture_that_moves_to_another_archive_takes_its_fields_along(
+    index: Index, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookalike.ingest.sync.PLANNED_FILES", 1)
+    first, last = photos / "a.zip", photos / "z.zip"
+    crow = (photos / "birds/crow.jpg").read_bytes() + b" "
+    for archive in (first, last):
+        with zipfile.ZipFile(archive, "w") as made:
+            made.writestr("other.jpg", (photos / "birds/duck.jpg").read_bytes() + b" ")
+            if archive == last:
+                made.writestr("crow.jpg", crow)
+    moved_from, moved_to = f"{last}!/crow.jpg", f"{first}!/crow.jpg"
+    index.add(photos, metadata={moved_from: {"n": 1}})
+    with zipfile.ZipFile(first, "a") as made:
+        made.writestr("crow.jpg", crow)
+    with zipfile.ZipFile(last, "w") as made:
+        made.writestr("other.jpg", (photos / "birds/duck.jpg").read_bytes() + b" ")
+    assert index.add(photos).moved == 1
+    fields = {hit.path: hit.metadata for hit in index.search(photos / "birds/crow.jpg", limit=3)}
+    assert fields[moved_to] == {"n": 1}
+    assert moved_from not in fields
+
+
+def test_rules_of_a_folder_that_cannot_be_read_cost_no_row(index: Index, photos: Path) -> None:
+    (photos / ".lookalikeignore").write_text("*.jpg\n")
+    (photos / "birds/.lookalikeignore").write_text("!*.jpg\n")
+    kept = {path for path in rows(index) if "/birds/" in path or not path.endswith(".jpg")}
+    index.add(photos)
+    assert rows(index).keys() == kept
+    (photos / "birds/.lookalikeignore").unlink()
+    (photos / "birds/.lookalikeignore").mkdir()
+    report = index.add(photos)
+    assert [item.path for item in report.skipped] == [f"{photos}/birds/.lookalikeignore"]
+    assert rows(index).keys() == kept

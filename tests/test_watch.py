@@ -165,6 +165,43 @@ def test_a_folder_whose_pictures_are_all_gone_at_once_keeps_its_rows(
     assert len(paths_in(watching.database)) == 30
 
 
+def test_a_folder_that_goes_away_is_waited_for_and_the_others_are_followed(
+    photos: Path, tmp_path: Path
+) -> None:
+    birds, trees, away = photos / "birds", photos / "trees", tmp_path / "away"
+    watching = Watching(birds, tmp_path / "photos.db", str(trees))
+    try:
+        watching.wait_for(added=18)
+        trees.rename(away)
+        shutil.copy(birds / "crow.jpg", birds / "copy.jpg")
+        watching.wait_for(added=19)
+        (away / "palm.png").unlink()
+        away.rename(trees)
+        watching.wait_for(removed=1)
+    finally:
+        assert watching.stop() == 130
+    assert any("trees is gone; its rows stay" in line for line in watching.said)
+    assert paths_in(watching.database) == files_in(birds) | files_in(trees)
+
+
+def test_a_change_below_a_linked_folder_changes_the_row_that_is_there(
+    photos: Path, tmp_path: Path
+) -> None:
+    real = (photos / "birds").rename(photos / "real")
+    (photos / "a_link").symlink_to(real)
+    watching = Watching(photos, tmp_path / "photos.db")
+    try:
+        watching.wait_for(added=30)
+        (real / "crow.jpg").write_bytes((real / "lark.jpg").read_bytes())
+        (real / "duck.jpg").unlink()
+        watching.wait_for(added=30, updated=1, removed=1)
+    finally:
+        watching.stop()
+    assert paths_in(watching.database) == {
+        path for path in files_in(photos) if "/a_link/" not in path
+    }
+
+
 def test_what_cannot_be_watched_is_wrong_usage(tmp_path: Path, photos: Path) -> None:
     def run(*args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -82,7 +82,7 @@ class Hit:
     `score` is in the index's metric: COSINE and IP are similarities in [-1, 1], larger is closer;
     L2 is the squared Euclidean distance in [0, 4], smaller is closer. `taken_at` is seconds since
     the epoch or None; `animated` is true where the picture is the first of an animation;
-    `metadata` holds the user's own fields.
+    `content` is the BLAKE2b-128 of the file's bytes in hex; `metadata` holds the user's own fields.
     """
 
     path: str
@@ -94,6 +94,7 @@ class Hit:
     taken_at: int | None
     format: str
     animated: bool = False
+    content: str = ""
     metadata: Fields = field(default_factory=dict)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from lookalike.cli.index_run import IndexRun
 from lookalike.cli.terminal import Terminal
 from lookalike.embed.embedder import Embedder
-from lookalike.errors import IndexLocked
+from lookalike.errors import IndexLocked, SourceNotFound
 from lookalike.index import Index
-from lookalike.ingest.watch import bursts
+from lookalike.ingest.watch import bursts, there
 from lookalike.records import IndexReport
 from lookalike.sources.names import absolute
 
@@ -35,12 +36,20 @@ def watch(
         terminal: where people are told.
     """
     folders = [absolute(source) for source in sources]
+    missing: set[str] = set()
     embedder = None
     for burst in bursts(folders):
         first = embedder is None
+        alive = there(folders)
+        for folder in set(folders).difference(alive, missing):
+            terminal.say(f"{folder} is gone; its rows stay, and it is waited for.")
+        missing = set(folders).difference(alive)
         with _opened(run, embedder, terminal) as index:
             embedder = index.embedder
-            report = run.add(index, terminal, burst)
+            try:
+                report = replace(run, sources=alive).add(index, terminal, burst)
+            except SourceNotFound:
+                continue  # It has just gone, which the next burst tells.
             database = index.info().database
         if first or report.added + report.updated + report.moved + report.removed:
             show(report, database)

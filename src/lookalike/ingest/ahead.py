@@ -24,7 +24,11 @@ def ahead(pool: Executor, work: Callable[[A], B], items: Iterable[A], depth: int
 
 
 class Impatient:
-    """A pool of threads of which none is waited for longer than some seconds."""
+    """A pool of threads of which none is waited for longer than some seconds.
+
+    Python itself waits for one that was left behind, when the interpreter ends; the commands end
+    without that.
+    """
 
     def __init__(self, workers: int, name: str, seconds: float) -> None:
         self._workers, self._name, self._seconds = workers, name, seconds

@@ -62,7 +62,7 @@ class IgnoreRules:
                 return said
         return False
 
-    def leaves_out(self, path: str) -> bool:
+    def leaves_out(self, path: str, *, is_folder: bool = False) -> bool:
         """Whether this, or a folder that it lies in, is left out."""
         base = f"{self.source.rstrip('/')}/"
         if not self.active or not path.startswith(base):
@@ -73,7 +73,7 @@ class IgnoreRules:
         ends = [place for place, char in enumerate(path) if char == "/" and place > len(base)]
         if any(self.match(path[:end], is_folder=True) for end in ends):
             return True
-        return self.match(path, is_folder=False)
+        return self.match(path, is_folder=is_folder)
 
 
 def _checked(pattern: str) -> str:

@@ -108,6 +108,20 @@ def rewrite(given: Mapping[str, Fields], store: Rows) -> int:
     return written
 
 
+def hand_on(moved: Mapping[str, str], store: Rows) -> None:
+    """Give the fields of rows to those that take their places, where these have none yet.
+
+    Args:
+        moved: ids of rows -> ids of the rows that take their places.
+        store: has both.
+    """
+    had = {key: fields for key, fields in store.metadata(list(moved)).items() if fields}
+    heirs = store.metadata([moved[key] for key in had])
+    bare = {moved[key]: fields for key, fields in had.items() if heirs.get(moved[key]) == {}}
+    records = store.records(list(bare))
+    store.upsert([replace(record, metadata=bare[row_id(record.path)]) for record in records])
+
+
 def _checked_value(path: str, name: str, value: object) -> Any:
     try:
         return _plain(value)

@@ -48,14 +48,14 @@ class Sink(Protocol):
 class Committed:
     """What one batch changed in the store; it has been written when this is seen.
 
-    `sources` are the ids of the rows whose vectors added rows took over.
+    `sources` are the ids of rows whose vectors added rows took over, and the ids of these.
     """
 
     added: int
     updated: int
     unchanged: int
     removed: int
-    sources: list[str]
+    sources: dict[str, str]
     skipped: list[Skipped]
 
 
@@ -169,7 +169,11 @@ def run(
             updated=updated,
             unchanged=len(batch.done) + len(batch.known) - len(written),
             removed=len(stale),
-            sources=[row_id(item.twin.path) for item in batch.known if not item.task.known],
+            sources={
+                row_id(item.twin.path): row_id(item.record.path)
+                for item in batch.known
+                if not item.task.known
+            },
             skipped=[Skipped(item.error.path, item.error.reason) for item in batch.failed],
         )
 

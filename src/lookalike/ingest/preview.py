@@ -35,7 +35,7 @@ def preview(
         for task in changed:
             path, key = task.file.path, row_id(task.file.path)
             try:
-                twin = _twin(task, reader)
+                twin = _twin(task, reader, store)
             except PictureError as error:
                 yield Change("skip", path, error.reason)
                 continue
@@ -65,12 +65,15 @@ def _moves_and_removals(scan: Scan, store: Store, came_from: dict[str, Twin]) ->
     yield from (Change("remove", path) for path in removed.values())
 
 
-def _twin(task: Task, reader: Reader) -> Twin | None:
+def _twin(task: Task, reader: Reader, store: Store) -> Twin | None:
     """A row of the same bytes, the file's own if that is one."""
     if not task.twins:
         return None
     content = content_of(reader.read(task.file.path)[0])
-    twins = [twin for twin in task.twins if twin.content == content]
+    alike = {twin.id: twin for twin in task.twins if twin.content == content}
+    # Rows that have been replaced may be among them.
+    current = store.records(list(alike))
+    twins = [alike[row_id(record.path)] for record in current if record.content == content]
     return min(twins, key=lambda twin: twin.path != task.file.path, default=None)
 
 

@@ -187,12 +187,23 @@ class Scan:
     def leaves_out(self, path: str) -> bool:
         """Whether the rules leave out this path, which lies below the sources.
 
-        What is itself a source is never left out, nor what another source does not leave out.
+        What is itself a source is never left out, nor what another source does not leave out, nor
+        what lies in a folder that could not be listed, for rules of its own may be in it.
         """
         if path in self._named or (self._handed and hash(path) in self._handed):
             return False
         of_it = [rules for rules in self._rules if path.startswith(f"{rules.source.rstrip('/')}/")]
-        return bool(of_it) and all(rules.leaves_out(path) for rules in of_it)
+        if not of_it:
+            return False
+        part, folder = path, names.parent(path)
+        while (folder or "/") not in self.listed:
+            if not folder:
+                return False
+            part, folder = folder, names.parent(folder)
+        is_archive_itself = part.endswith("!") and is_archive(part[:-1])
+        is_folder = part != path and not is_archive_itself
+        name = part[:-1] if is_archive_itself else part
+        return all(rules.leaves_out(name, is_folder=is_folder) for rules in of_it)
 
 
 def _resolved(source: Source) -> list[str]:

@@ -47,7 +47,7 @@ class _Tally:
     moved: int = 0
     removed: int = 0
     rows: int = 0  # that are known to be there, of files that were found
-    sources: set[str] = field(default_factory=set)
+    sources: dict[str, str] = field(default_factory=dict)  # old row -> new row
     skipped: list[Skipped] = field(default_factory=list)
 
     def count(self, committed: Committed) -> None:
@@ -61,9 +61,15 @@ class _Tally:
 
     def remove(self, pages: Iterable[list[tuple[str, str]]], scan: Scan, store: Store) -> None:
         for page in pages:
+            moved = {
+                key: self.sources[key]
+                for key, path in page
+                if key in self.sources and not scan.exists(path)
+            }
+            metadata.hand_on(moved, store)
             store.delete([key for key, _ in page])
             self.removed += len(page)
-            self.moved += sum(key in self.sources and not scan.exists(path) for key, path in page)
+            self.moved += len(moved)
 
     def progress(self) -> Progress:
         return Progress(self.added, self.updated, self.unchanged, len(self.skipped))
@@ -167,7 +173,7 @@ def rows_of(vanished: Collection[str], scan: Scan, store: Store) -> Iterator[lis
 
     Of a source folder in which nothing is left at all, none: it may be a drive without its disk.
     """
-    alive = [f"{folder.rstrip('/')}/" for folder in scan.folders if os.listdir(folder)]  # noqa: PTH208
+    alive = [f"{folder.rstrip('/')}/" for folder in scan.folders if _has_anything(folder)]
     paths = {path for path in vanished if path.startswith(tuple(alive)) and not scan.exists(path)}
     ids = {row_id(path): path for path in paths}
     pictures = store.stamps(list(ids))
@@ -180,6 +186,13 @@ def rows_of(vanished: Collection[str], scan: Scan, store: Store) -> Iterator[lis
     for folder in itertools.chain(below, (f"{path}!" for path in below), roots):
         for page in store.paths_under(folder):
             yield [(key, path) for key, path in page if not scan.exists(path)]
+
+
+def _has_anything(folder: str) -> bool:
+    try:
+        return bool(os.listdir(folder))  # noqa: PTH208
+    except OSError:
+        return False
 
 
 def suspended(scan: Scan, store: Store) -> Iterator[Skipped]:

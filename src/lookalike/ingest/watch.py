@@ -36,7 +36,8 @@ def bursts(
 
     The first is None, when the system has begun to note what changes, so nothing is missed in
     between. A path comes when it has stood still for `settle_seconds`; of a long burst those that
-    have come early, so that a file which never stands still does not hold up the others.
+    have come early, so that a file which never stands still does not hold up the others. A folder
+    that goes away is waited for.
 
     Raises:
         WatchFailed: the system cannot watch them.
@@ -44,9 +45,28 @@ def bursts(
     for folder in folders:
         if not os.path.isdir(folder):  # noqa: PTH112
             raise WatchFailed(folder, "only folders on the disk can be watched")
+    stop = stop or threading.Event()
+    while not stop.is_set():
+        if alive := there(folders):
+            yield from _bursts(alive, folders, settle_seconds, stop)
+        else:
+            stop.wait(TICK_MS / 1000)
+
+
+def there(folders: Sequence[str]) -> list[str]:
+    """Those of the folders that are there now."""
+    return [folder for folder in folders if os.path.isdir(folder)]  # noqa: PTH112
+
+
+def _bursts(
+    alive: list[str], folders: Sequence[str], settle_seconds: float, stop: threading.Event
+) -> Iterator[Burst | None]:
+    """The bursts of those folders that are `alive`, until others are."""
     waiting: dict[str, tuple[Stamp | None, float]] = {}
     next_look_at_all = first_change = 0.0
-    for changes in _changes(folders, stop):
+    for changes in _changes(alive, stop):
+        if there(folders) != alive:
+            return
         now = time.monotonic()
         if now >= next_look_at_all:
             yield None
@@ -60,20 +80,26 @@ def bursts(
                 waiting[path] = (stamp, now)
         settled = [path for path, (_, since) in waiting.items() if now - since >= settle_seconds]
         if settled and (len(settled) == len(waiting) or now - first_change >= LONGEST_WAIT_SECONDS):
-            yield _burst({path: waiting.pop(path)[0] for path in settled})
+            yield _burst({path: waiting.pop(path)[0] for path in settled}, alive)
             first_change = time.monotonic()
 
 
-def _burst(found: Mapping[str, Stamp | None]) -> Burst | None:
+def _burst(found: Mapping[str, Stamp | None], folders: Sequence[str]) -> Burst | None:
     if any(posixpath.basename(path) == IGNORE_FILE for path in found):
         return None
+    # What a link leads to has other names, too, and one of them is that of the row.
+    real = {folder: os.path.realpath(folder) for folder in folders}
+    for path in {posixpath.dirname(path) for path in found}:
+        source = max((folder for folder in folders if f"{path}/".startswith(f"{folder}/")), key=len)
+        if os.path.realpath(path) != real[source] + path[len(source) :]:
+            return None
     return Burst(
         here=frozenset(path for path, stamp in found.items() if stamp),
         gone=frozenset(path for path, stamp in found.items() if not stamp),
     )
 
 
-def _changes(folders: Sequence[str], stop: threading.Event | None) -> Iterator[set[str]]:
+def _changes(folders: Sequence[str], stop: threading.Event) -> Iterator[set[str]]:
     """The names that have changed since the last time, perhaps none, a few times a second."""
     try:
         for changes in watchfiles.watch(

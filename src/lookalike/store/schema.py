@@ -104,5 +104,6 @@ def to_hit(entity: Mapping[str, Any], score: float) -> Hit:
         taken_at=entity["taken_at"] or None,
         format=entity["format"],
         animated=entity.get(ANIMATED_FIELD) is True,
+        content=entity["content"],
         metadata=to_metadata(entity),
     )
