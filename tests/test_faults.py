@@ -37,7 +37,7 @@ def test_an_error_while_the_database_is_written_is_one_line_and_loses_nothing(
     database = tmp_path / "photos.db"
     with Index.open(database) as index:
         index.add(photos / "birds")
-    done = limited(size_bytes, "index", photos, "--db", database)
+    done = limited(size_bytes, "index", "-q", photos, "--db", database)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     assert "photos.db could not be read or written (File too large)" in done.stderr
@@ -76,7 +76,7 @@ main()
 def test_a_database_that_turns_read_only_on_the_way(photos: Path, tmp_path: Path) -> None:
     database = tmp_path / "photos.db"
     done = subprocess.run(
-        [sys.executable, "-c", TURNED_READ_ONLY, "index", str(photos), "--db", str(database)],
+        [sys.executable, "-c", TURNED_READ_ONLY, "index", "-q", str(photos), "--db", str(database)],
         capture_output=True,
         text=True,
         check=False,
