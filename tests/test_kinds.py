@@ -84,6 +84,24 @@ def test_names_in_a_heic_that_are_no_text_end_in_an_error_and_not_in_a_crash() -
     damaged = data.replace(b"Exif", b"Ex\xfff", 1)
     assert damaged != data
     assert "utf-8" in reason(damaged)
+    # Where what a file tells of its items comes last, behind a box whose size has eight bytes.
+    head = struct.unpack_from(">I", damaged)[0]
+    large = struct.pack(">I4sQ", 1, b"mdat", 16 + 99) + bytes(99)
+    assert "utf-8" in reason(damaged[:head] + large + damaged[head:])
+
+
+@pytest.mark.parametrize("form", ["size", "large size", "rest"])
+def test_pixels_of_a_heic_that_look_like_names_do_not_cost_the_picture(form: str) -> None:
+    data = encoded(smooth(96, 64), "HEIF")
+    like_names = struct.pack(">I4sB", 40, b"infe", 2) + b"\xff" * 31
+    at = data.index(b"mdat") - 4
+    assert at + struct.unpack_from(">I", data, at)[0] == len(data), "it is the last box"
+    size = {"size": len(data) - at + len(like_names), "rest": 0}
+    if form in size:
+        changed = data[:at] + struct.pack(">I", size[form]) + data[at + 4 :] + like_names
+    else:
+        changed = data + struct.pack(">I4sQ", 1, b"mdat", 16 + len(like_names)) + like_names
+    assert np.array_equal(pixels(changed), pixels(data))
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
