@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Never
 
 import numpy as np
 import pytest
+import rawpy
 from PIL import ExifTags, Image
 
 from lookalike import Index
@@ -192,9 +195,57 @@ def test_raw_files_of_other_makers_are_known_and_damaged_ones_refused() -> None:
     ):  # fmt: skip
         assert "raw file" in reason(start + bytes(5000))
     whole = dng(encoded(smooth(480, 320), "JPEG"), size=(96, 64))
-    for part in (200, 400, 600):
-        with pytest.raises(PictureDamaged):
-            read(whole[:part], "x.dng")
+    for part in (200, 400):
+        assert reason(whole[:part], "x.dng") == (
+            "the picture is damaged: the end of the file is missing (truncated)"
+        )
+    with pytest.raises(PictureDamaged):
+        read(whole[:600], "x.dng")
+
+
+def raising(error: Exception) -> Callable[..., Never]:
+    def fail(*arguments: object, **options: object) -> Never:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (rawpy.LibRawDataError(b"Corrupted data or unexpected EOF"), "Corrupted data or unexpec"),
+        (rawpy.LibRawTooBigError(b"Image too big for processing"), "Image too big for processing"),
+        (rawpy.LibRawDataError("Data error.\nAnd more."), "(Data error)"),
+        (rawpy.LibRawOutOfOrderCallError(), "(LibRawOutOfOrderCallError)"),
+    ],
+)
+def test_what_libraw_says_is_readable(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    data = dng(encoded(smooth(480, 320), "JPEG"), size=(96, 64))
+    monkeypatch.setattr(rawpy, "imread", raising(error))
+    told = reason(data, "x.dng")
+    assert told.startswith("the picture is damaged (")
+    assert said in told
+    assert "b'" not in told
+
+
+@pytest.mark.parametrize(
+    ("part", "error"),
+    [
+        ("PIL.ImageFile.ImageFile.load", MemoryError()),
+        ("rawpy.imread", MemoryError()),
+        ("rawpy.imread", rawpy.LibRawUnsufficientMemoryError(b"Insufficient memory")),
+    ],
+)
+def test_too_little_memory_is_no_damage(
+    monkeypatch: pytest.MonkeyPatch, part: str, error: Exception
+) -> None:
+    data = dng(encoded(smooth(480, 320), "JPEG"), size=(96, 64))
+    assert read(data, "x.dng").facts.format == "raw"
+    monkeypatch.setattr(part, raising(error))
+    with pytest.raises(PictureUnreadable, match="there is not enough memory to decode it"):
+        read(data, "x.dng")
 
 
 BOXES = struct.pack(">I4s4sI4s4s", 24, b"ftyp", b"isom", 512, b"isom", b"mp42")
