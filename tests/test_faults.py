@@ -167,3 +167,23 @@ except StoreError:
     with Index.open(database) as index:
         assert len(index) == 30
         assert index.add(photos).unchanged == 30
+
+
+def test_a_changed_picture_that_memory_is_short_for_keeps_its_row(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = photos / "birds" / "crow.jpg"
+    with Index.open(tmp_path / "photos.db") as index:
+        index.add(photos)
+        changed.write_bytes((photos / "birds" / "blackbird.jpg").read_bytes() + b"another")
+
+        def no_memory(*arguments: object, **options: object) -> None:
+            raise MemoryError
+
+        with monkeypatch.context() as patched:
+            patched.setattr("lookalike.decode.to_srgb", no_memory)
+            report = index.add(photos)
+        reason = "there is not enough memory to decode it"
+        assert report.skipped == (Skipped(changed.as_posix(), reason),)
+        assert (report.total, report.unchanged, report.removed) == (30, 29, 0)
+        assert index.add(photos).updated == 1

@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Never
 
 import numpy as np
 import pytest
+import rawpy
 from PIL import ExifTags, Image
 
 from lookalike import Index
@@ -84,6 +87,24 @@ def test_names_in_a_heic_that_are_no_text_end_in_an_error_and_not_in_a_crash() -
     damaged = data.replace(b"Exif", b"Ex\xfff", 1)
     assert damaged != data
     assert "utf-8" in reason(damaged)
+    # Where what a file tells of its items comes last, behind a box whose size has eight bytes.
+    head = struct.unpack_from(">I", damaged)[0]
+    large = struct.pack(">I4sQ", 1, b"mdat", 16 + 99) + bytes(99)
+    assert "utf-8" in reason(damaged[:head] + large + damaged[head:])
+
+
+@pytest.mark.parametrize("form", ["size", "large size", "rest"])
+def test_pixels_of_a_heic_that_look_like_names_do_not_cost_the_picture(form: str) -> None:
+    data = encoded(smooth(96, 64), "HEIF")
+    like_names = struct.pack(">I4sB", 40, b"infe", 2) + b"\xff" * 31
+    at = data.index(b"mdat") - 4
+    assert at + struct.unpack_from(">I", data, at)[0] == len(data), "it is the last box"
+    size = {"size": len(data) - at + len(like_names), "rest": 0}
+    if form in size:
+        changed = data[:at] + struct.pack(">I", size[form]) + data[at + 4 :] + like_names
+    else:
+        changed = data + struct.pack(">I4sQ", 1, b"mdat", 16 + len(like_names)) + like_names
+    assert np.array_equal(pixels(changed), pixels(data))
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
@@ -174,9 +195,57 @@ def test_raw_files_of_other_makers_are_known_and_damaged_ones_refused() -> None:
     ):  # fmt: skip
         assert "raw file" in reason(start + bytes(5000))
     whole = dng(encoded(smooth(480, 320), "JPEG"), size=(96, 64))
-    for part in (200, 400, 600):
-        with pytest.raises(PictureDamaged):
-            read(whole[:part], "x.dng")
+    for part in (200, 400):
+        assert reason(whole[:part], "x.dng") == (
+            "the picture is damaged: the end of the file is missing (truncated)"
+        )
+    with pytest.raises(PictureDamaged):
+        read(whole[:600], "x.dng")
+
+
+def raising(error: Exception) -> Callable[..., Never]:
+    def fail(*arguments: object, **options: object) -> Never:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (rawpy.LibRawDataError(b"Corrupted data or unexpected EOF"), "Corrupted data or unexpec"),
+        (rawpy.LibRawTooBigError(b"Image too big for processing"), "Image too big for processing"),
+        (rawpy.LibRawDataError("Data error.\nAnd more."), "(Data error)"),
+        (rawpy.LibRawOutOfOrderCallError(), "(LibRawOutOfOrderCallError)"),
+    ],
+)
+def test_what_libraw_says_is_readable(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    data = dng(encoded(smooth(480, 320), "JPEG"), size=(96, 64))
+    monkeypatch.setattr(rawpy, "imread", raising(error))
+    told = reason(data, "x.dng")
+    assert told.startswith("the picture is damaged (")
+    assert said in told
+    assert "b'" not in told
+
+
+@pytest.mark.parametrize(
+    ("part", "error"),
+    [
+        ("PIL.ImageFile.ImageFile.load", MemoryError()),
+        ("rawpy.imread", MemoryError()),
+        ("rawpy.imread", rawpy.LibRawUnsufficientMemoryError(b"Insufficient memory")),
+    ],
+)
+def test_too_little_memory_is_no_damage(
+    monkeypatch: pytest.MonkeyPatch, part: str, error: Exception
+) -> None:
+    data = dng(encoded(smooth(480, 320), "JPEG"), size=(96, 64))
+    assert read(data, "x.dng").facts.format == "raw"
+    monkeypatch.setattr(part, raising(error))
+    with pytest.raises(PictureUnreadable, match="there is not enough memory to decode it"):
+        read(data, "x.dng")
 
 
 BOXES = struct.pack(">I4s4sI4s4s", 24, b"ftyp", b"isom", 512, b"isom", b"mp42")

@@ -64,7 +64,7 @@ def decode(data: bytes, *, path: str, least: tuple[int, int], max_pixels: int) -
 
     Raises:
         PictureDamaged: it is empty, no picture, broken or too large.
-        PictureUnreadable: what reads this format is not installed.
+        PictureUnreadable: what reads this format is not installed, or memory is short.
     """
     if not data:
         raise PictureDamaged(path, "the file is empty (0 bytes)")
@@ -90,7 +90,8 @@ def _reasons(data: bytes, path: str) -> Iterator[None]:
         reason = f"it has more than {limit} pixels (PIL.Image.MAX_IMAGE_PIXELS sets the limit)"
         raise PictureDamaged(path, reason) from None
     except MemoryError:
-        raise PictureDamaged(path, "there is not enough memory to decode it") from None
+        # Of no fault of the file, and there may be enough the next time.
+        raise PictureUnreadable(path, "there is not enough memory to decode it") from None
     # The decoders raise nearly anything on damaged bytes, and none of it may end a run.
     except Exception as error:
         reason = f"the picture is damaged ({reason_of(error)})"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
-from lookalike.errors import PictureDamaged, PictureUnreadable
+from lookalike.errors import PictureDamaged, PictureUnreadable, reason_of
 from lookalike.formats.exif import SIDEWAYS, seconds
 
 _DNG_VERSION, _SUBFILE_TYPE, _SUB_IFDS = 0xC612, 0xFE, 0x14A
@@ -45,7 +45,9 @@ def preview(data: bytes, *, path: str) -> Preview | None:
 
     Raises:
         PictureUnreadable: what reads them is not installed.
-        PictureDamaged: there is no picture in it.
+        PictureDamaged: there is no picture in it, or it is damaged.
+        MemoryError: there is too little to read it.
+        OSError: it is truncated.
     """
     try:
         # An extra, and seldom needed.
@@ -62,6 +64,12 @@ def preview(data: bytes, *, path: str) -> Preview | None:
     except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
         reason = "it is a camera's raw file without a preview, and only previews are read"
         raise PictureDamaged(path, reason) from None
+    except rawpy.LibRawIOError:  # of bytes in memory, so it is their end that was passed
+        raise OSError("truncated") from None
+    except rawpy.LibRawUnsufficientMemoryError:
+        raise MemoryError from None
+    except rawpy.LibRawError as error:
+        raise PictureDamaged(path, f"the picture is damaged ({_said(error)})") from None
     if isinstance(thumbnail.data, bytes):
         image: Image.Image = Image.open(io.BytesIO(thumbnail.data), formats=("JPEG",))
     else:
@@ -75,3 +83,11 @@ def preview(data: bytes, *, path: str) -> Preview | None:
         taken_at = seconds(exif.get(ExifTags.Base.DateTime))
     size = (sizes.width, sizes.height)
     return Preview(image, size[::-1] if orientation in SIDEWAYS else size, taken_at)
+
+
+def _said(error: Exception) -> str:
+    """What LibRaw says, which rawpy mostly has as bytes."""
+    match error.args:
+        case [bytes(message)]:
+            return message.decode(errors="replace")
+    return reason_of(error)
