@@ -52,3 +52,22 @@ def test_what_takes_too_long_is_left_behind_and_everything_else_is_done_in_order
     assert time.monotonic() - began < 10
     late = {2, 3, 9}
     assert found == [f"{'late' if number in late else 'done'} {number}" for number in range(12)]
+
+
+def test_what_must_come_first_does_not_count_as_too_long() -> None:
+    arrived = [threading.Event() for _ in range(4)]
+
+    def work(number: int) -> int:
+        assert arrived[number].wait(10)
+        return number
+
+    def ready(number: int) -> None:
+        time.sleep(0.5)
+        arrived[number].set()
+
+    pool = Impatient(2, "test", 0.2)
+    try:
+        found = list(pool.ahead(work, range(4), 4, otherwise=lambda number: -1, ready=ready))
+    finally:
+        pool.leave()
+    assert found == [0, 1, 2, 3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
 import io
 import lzma
@@ -12,17 +13,21 @@ import random
 import struct
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lookalike import Index
 from lookalike.errors import PictureDamaged, PictureUnreadable
 from lookalike.ingest.scan import Scan
 from lookalike.records import ImageFile, Skipped, Stamp
 from lookalike.settings import Settings
 from lookalike.sources import reader as reader_room
+from lookalike.sources import tars
 from lookalike.sources.reader import Reader
 
 TREE = {"top.jpg": b"1", "2019/a.jpg": b"22", "2019/sea/b.PNG": b"333", "notes.txt": b"no"}
@@ -380,6 +385,68 @@ def test_many_threads_read_many_archives_of_which_few_are_open(
         for thread in threads:
             thread.join()
     assert wrong == []
+
+
+def test_unpacking_a_large_archive_does_not_count_as_reading_a_picture(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    birds = {path.name: path.read_bytes() for path in (photos / "birds").iterdir()}
+    tarred(tmp_path / "a.tar.gz", birds)
+    unpack = tars._copied
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(2.5)
+        return unpack(*given)
+
+    monkeypatch.setattr(tars, "_copied", slowly)
+    settings = Settings(max_seconds=1, threads=2)
+    with Index.open(tmp_path / "photos.db", settings=settings) as index:
+        report = index.add(tmp_path / "a.tar.gz")
+    assert (report.added, report.skipped) == (len(birds), ())
+
+
+def test_an_archive_that_is_open_is_read_while_another_one_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.tgz", "b.tgz"):
+        tarred(tmp_path / name, TREE)
+    unpack, begun, go_on = tars._copied, threading.Event(), threading.Event()
+
+    def in_time(stream: Any, limits: Any, path: str) -> Any:
+        if path.endswith("b.tgz"):
+            begun.set()
+            assert go_on.wait(10)
+        return unpack(stream, limits, path)
+
+    monkeypatch.setattr(tars, "_copied", in_time)
+    with Reader(max_bytes=100) as reader:
+        reader.wait_for(f"{tmp_path}/a.tgz!/top.jpg")
+        other = threading.Thread(target=reader.wait_for, args=[f"{tmp_path}/b.tgz!/top.jpg"])
+        other.start()
+        assert begun.wait(10)
+        assert reader.read(f"{tmp_path}/a.tgz!/top.jpg")[0] == b"1"
+        assert other.is_alive()
+        go_on.set()
+        other.join()
+        assert reader.read(f"{tmp_path}/b.tgz!/top.jpg")[0] == b"1"
+
+
+def test_what_cannot_be_unpacked_is_not_unpacked_again_for_each_member(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, tries = tarred(tmp_path / "a.tgz", TREE), []
+
+    def full(*given: Any) -> Any:
+        tries.append(given)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with Reader(max_bytes=100) as reader:
+        for name in TREE:
+            reader.wait_for(f"{archive}!/{name}")
+            with pytest.raises(PictureUnreadable, match="No space left"):
+                reader.read(f"{archive}!/{name}")
+    assert len(tries) == 1
 
 
 def test_a_closed_reader_reads_no_archive(tmp_path: Path) -> None:

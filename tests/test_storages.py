@@ -22,6 +22,7 @@ from lookalike.errors import PictureUnreadable, SourceNotFound
 from lookalike.ingest.scan import Scan, ScanOptions
 from lookalike.records import ImageFile, Skipped, Stamp
 from lookalike.settings import Settings
+from lookalike.sources import reader as reader_room
 from lookalike.sources.reader import Reader
 from lookalike.sources.remote import stamp_of
 from tests.conftest import Outcome
@@ -284,6 +285,44 @@ def test_what_was_expected_and_never_read_is_dropped(site: Site) -> None:
     time.sleep(0.5)
     begun = [line for line in site.requests if line.startswith("GET") and line.endswith(".jpg")]
     assert len(begun) <= 2 < len(files)
+
+
+def test_a_slow_line_costs_no_picture(site: Site, tmp_path: Path) -> None:
+    site.slow_s = 1.5
+    settings = Settings(network_reads=16, threads=2, max_seconds=1)
+    with Index.open(tmp_path / "photos.db", settings=settings) as index:
+        report = index.add(f"{site.url}/birds")
+    assert (report.added, report.skipped) == (12, ())
+
+
+def test_no_more_bytes_are_fetched_ahead_than_there_is_room_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [file for file in Scan([f"{site.url}/birds"]) if isinstance(file, ImageFile)]
+    room = sum(file.stamp.size_bytes for file in files[:3])
+    monkeypatch.setattr(reader_room, "AHEAD_BYTES", room)
+
+    def fetched() -> set[str]:
+        time.sleep(0.5)
+        urls = [f"{site.url}{line[4:]}" for line in site.requests if line.startswith("GET")]
+        return {url for url in urls if url.endswith(".jpg")}
+
+    with Reader(max_bytes=1_000_000) as reader:
+        for file in files:
+            reader.expect(file)
+        assert fetched() == {file.path for file in files[:3]}
+        for file in (files[-1], *files[:-1]):
+            reader.wait_for(file.path)
+            name = file.path.rsplit("/", 1)[1]
+            assert reader.read(file.path)[0] == (site.folder / "birds" / name).read_bytes()
+    monkeypatch.setattr(reader_room, "AHEAD_BYTES", 0)
+    with Reader(max_bytes=1_000_000) as reader:
+        for file in files:
+            reader.expect(file)
+        site.requests.clear()
+        for place, file in enumerate(files[:4]):
+            assert len(fetched()) <= place + 1
+            reader.read(file.path)
 
 
 @pytest.mark.parametrize(

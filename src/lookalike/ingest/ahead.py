@@ -41,13 +41,19 @@ class Impatient:
         depth: int,
         *,
         otherwise: Callable[[A], B],
+        ready: Callable[[A], None] = lambda item: None,
     ) -> Iterator[B]:
-        """The results of `work`, in order, or of `otherwise` where that takes too long."""
+        """The results of `work`, in order, or of `otherwise` where that takes too long.
+
+        What `ready` takes does not count: it is asked first, in this thread.
+        """
         pending: deque[tuple[A, Future[B]]] = deque()
 
         def first() -> B:
             while True:
                 item, future = pending[0]
+                if not future.done():
+                    ready(item)
                 if wait([future], self._seconds).done:
                     pending.popleft()
                     return future.result()

@@ -134,6 +134,9 @@ def run(
             return _Failed(task, error)
         return _Prepared(task, stamp, content, picture.facts, embedder.prepare(picture.image))
 
+    def ready(task: Task) -> None:
+        reader.wait_for(task.file.path)
+
     def too_long(task: Task) -> _Done:
         reason = (
             f"reading and decoding it took more than {settings.max_seconds} s "
@@ -184,7 +187,7 @@ def run(
     writer = ThreadPoolExecutor(1, "lookalike-write")
     try:
         depth = DECODED_BATCHES_AHEAD * batch_size
-        prepared = decoders.ahead(prepare, fetching(), depth, otherwise=too_long)
+        prepared = decoders.ahead(prepare, fetching(), depth, otherwise=too_long, ready=ready)
         batches = batched(prepared, batch_size)
         embedded = ahead(embedders, embed, batches, workers + 2)
         yield from ahead(writer, commit, embedded, 2)

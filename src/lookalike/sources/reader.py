@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # A compressed tar file that is open has a copy on the disk.
 OPEN_ARCHIVES = 4
+# What has arrived from storages, or is on its way, before anybody reads it.
+AHEAD_BYTES = 256 * 1024 * 1024
 
 
 class Reader:
@@ -41,8 +43,12 @@ class Reader:
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._closed = False
         self._archives: OrderedDict[str, Archive] = OrderedDict()
+        self._refused: dict[str, str] = {}
         self._storages: dict[str, Storage] = {}
         self._expected: dict[str, Future[tuple[bytes, Stamp]]] = {}
+        # Of those, and of what nobody has begun to fetch.
+        self._sizes: dict[str, int] = {}
+        self._deferred: dict[str, Stamp] = {}
 
     @classmethod
     def of(cls, settings: Settings) -> Reader:
@@ -53,14 +59,30 @@ class Reader:
         """Begin to fetch an object that will be read soon; does nothing for what is on the disk.
 
         It returns at once. How many are fetched at a time is a setting; what has arrived is kept
-        until it is read.
+        until it is read. With `AHEAD_BYTES` under way, an object is fetched when others have been
+        read, or when it is waited for.
         """
-        path = file.path
-        if names.is_address(path):
-            storage = self._storage(path)
-            coming = storage.start(path, max_bytes=self._max_bytes, known=file.stamp)
+        if names.is_address(file.path):
+            self._storage(file.path)
             with self._lock:
-                self._expected[path] = coming
+                self._deferred[file.path] = file.stamp
+                self._begin_more()
+
+    def wait_for(self, path: str) -> None:
+        """Wait until what must come first has come, if anything: an object, an archive's copy.
+
+        Whatever goes wrong is what `read` will say.
+        """
+        if names.is_address(path):
+            with self._lock:
+                coming = self._begin(path) if path in self._deferred else self._expected.get(path)
+            if coming:
+                wait([coming])
+            return
+        member = names.split_member(path)
+        if member and not names.exists(path):
+            with contextlib.suppress(PictureUnreadable):
+                self._archive(member[0], path)
 
     def read(self, path: str) -> tuple[bytes, Stamp]:
         """The bytes, with the stamp of what they were read from.
@@ -121,7 +143,7 @@ class Reader:
 
     def _fetched(self, path: str) -> tuple[bytes, Stamp]:
         with self._lock:
-            coming = self._expected.pop(path, None)
+            coming = self._begin(path) if path in self._deferred else self._expected.get(path)
         if coming is None:
             try:
                 path = names.absolute(path)
@@ -135,38 +157,80 @@ class Reader:
         except BaseException:
             coming.cancel()
             raise
+        finally:
+            with self._lock:
+                self._expected.pop(path, None)
+                self._sizes.pop(path, None)
+                self._begin_more()
+
+    def _begin_more(self) -> None:
+        """Fetch of what was deferred as much as there is room for; the lock is held."""
+        while self._deferred:
+            path, stamp = next(iter(self._deferred.items()))
+            under_way = sum(self._sizes.values())
+            if under_way and under_way + stamp.size_bytes > AHEAD_BYTES:
+                break
+            self._begin(path)
+
+    def _begin(self, path: str) -> Future[tuple[bytes, Stamp]]:
+        """Fetch what was deferred; the lock is held."""
+        known = self._deferred.pop(path)
+        storage = self._storages[_place_of(path)]
+        coming = storage.start(path, max_bytes=self._max_bytes, known=known)
+        self._expected[path], self._sizes[path] = coming, known.size_bytes
+        return coming
 
     def _storage(self, path: str) -> Storage:
         from lookalike.sources.remote import Storage  # noqa: PLC0415
 
-        place = "/".join(path.split("/", 3)[:3])
+        place = _place_of(path)
         with self._lock:
             if place not in self._storages:
                 self._storages[place] = Storage(path, reads=self._settings.network_reads)
             return self._storages[place]
 
     def _archive(self, archive: str, path: str) -> Archive:
-        """An archive, open; it is opened again when it has changed."""
+        """An archive, open; it is opened again when it has changed.
+
+        What could not be opened is not tried again: unpacking may have taken minutes.
+        """
         from lookalike.sources.archives import Limits, open_archive  # noqa: PLC0415
 
+        if opened := self._open_one(archive):
+            return opened
         limits = Limits(self._settings.max_archive_members, self._settings.max_archive_bytes)
+        # Those that are open are read meanwhile.
         with self._opening:
+            if opened := self._open_one(archive):
+                return opened
             if self._closed:
                 raise PictureUnreadable(path, "reading was stopped")
-            opened = self._archives.pop(archive, None)
-            if opened and not opened.is_current():
-                opened.close()
-                opened = None
-            if opened is None:
+            if archive not in self._refused:
                 try:
                     opened = open_archive(archive, limits=limits)
                 except PictureUnreadable as error:
-                    reason = f"{archive}: {error.reason}"
-                    raise PictureUnreadable(path, reason) from error
-            self._archives[archive] = opened
-            while len(self._archives) > OPEN_ARCHIVES:
-                self._archives.popitem(last=False)[1].close()
+                    self._refused[archive] = f"{archive}: {error.reason}"
+            if opened is None:
+                raise PictureUnreadable(path, self._refused[archive])
+            with self._lock:
+                self._archives[archive] = opened
+                too_many = len(self._archives) > OPEN_ARCHIVES
+                oldest = self._archives.popitem(last=False)[1] if too_many else None
+            if oldest:
+                oldest.close()
             return opened
+
+    def _open_one(self, archive: str) -> Archive | None:
+        """An archive that is open, unless it has changed."""
+        with self._lock:
+            opened = self._archives.get(archive)
+            if opened is None or opened.is_current():
+                if opened:
+                    self._archives.move_to_end(archive)
+                return opened
+            del self._archives[archive]
+        opened.close()
+        return None
 
     def close(self) -> None:
         """Close the archives, and stop what is being fetched."""
@@ -174,12 +238,16 @@ class Reader:
             for coming in self._expected.values():
                 coming.cancel()
             self._expected.clear()
+            self._sizes.clear()
+            self._deferred.clear()
         self._closed = True
         # Somebody may be unpacking for minutes what nobody wants any more.
         if self._opening.acquire(timeout=1):
-            for archive in self._archives.values():
+            with self._lock:
+                archives = list(self._archives.values())
+                self._archives.clear()
+            for archive in archives:
                 archive.close()
-            self._archives.clear()
             self._opening.release()
 
     def __enter__(self) -> Reader:
@@ -192,3 +260,8 @@ class Reader:
         at: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _place_of(address: str) -> str:
+    """The server or bucket that an address lies in."""
+    return "/".join(address.split("/", 3)[:3])
