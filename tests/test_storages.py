@@ -23,8 +23,9 @@ from lookalike.ingest.scan import Scan, ScanOptions
 from lookalike.records import ImageFile, Skipped, Stamp
 from lookalike.settings import Settings
 from lookalike.sources import reader as reader_room
+from lookalike.sources import remote
 from lookalike.sources.reader import Reader
-from lookalike.sources.remote import stamp_of
+from lookalike.sources.remote import Storage, stamp_of
 from tests.conftest import Outcome
 
 BUCKET = "pictures"
@@ -113,6 +114,34 @@ def test_objects_are_read_with_the_stamp_that_was_listed(s3: Any) -> None:
             reader.read(f"s3://{BUCKET}/none.jpg")
     with Reader(max_bytes=4) as reader, pytest.raises(PictureUnreadable, match="MAX_BYTES=4"):
         reader.read(f"s3://{BUCKET}/a.jpg")
+
+
+def test_nothing_is_gone_while_the_bucket_is_not_there_either(s3: Any) -> None:
+    put(s3, "a.jpg")
+    with Reader(max_bytes=5) as reader:
+        assert reader.exists(f"s3://{BUCKET}/a.jpg")
+        assert not reader.exists(f"s3://{BUCKET}/b.jpg")
+        assert reader.exists("s3://no-such-bucket/a.jpg")
+        assert reader.exists("s3://no-such-bucket/b.jpg")
+
+
+def test_a_listing_may_take_longer_than_a_request(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(s3, "a.jpg")
+    storage = Storage(f"s3://{BUCKET}", reads=2)
+    monkeypatch.setattr(remote, "TIMEOUT_S", 1e-6)
+    with pytest.raises(PictureUnreadable, match="no answer"):
+        storage.entry(f"s3://{BUCKET}/a.jpg")
+    (entries,) = storage.listed([f"s3://{BUCKET}"])
+    assert isinstance(entries, list)
+    assert [entry.address for entry in entries] == [f"s3://{BUCKET}/a.jpg"]
+
+
+def test_keys_with_two_slashes_in_a_row_are_skipped_aloud(s3: Any) -> None:
+    put(s3, "'.jpg", "a.jpg", "b//c.jpg", "b/d.jpg", "/e.jpg", "f/")
+    found, skipped = split(list(Scan([f"s3://{BUCKET}"])))
+    assert found == [f"s3://{BUCKET}/{key}" for key in ("'.jpg", "a.jpg", "b/d.jpg")]
+    reason = "what has two slashes in a row in its name is left out"
+    assert skipped == {f"s3://{BUCKET}//": reason, f"s3://{BUCKET}/b//": reason}
 
 
 def test_new_changed_and_deleted_objects(s3: Any, photos: Path, tmp_path: Path) -> None:
@@ -285,6 +314,36 @@ def test_what_was_expected_and_never_read_is_dropped(site: Site) -> None:
     time.sleep(0.5)
     begun = [line for line in site.requests if line.startswith("GET") and line.endswith(".jpg")]
     assert len(begun) <= 2 < len(files)
+
+
+def test_each_address_of_a_list_is_asked_for_once(site: Site) -> None:
+    birds = [f"{site.url}/birds/{path.name}" for path in (site.folder / "birds").iterdir()]
+    for sources, more in ((birds, []), ([], birds)):
+        site.requests.clear()
+        assert sorted(split(list(Scan(sources, more=more)))[0]) == sorted(birds)
+        assert len(site.requests) == len(birds)
+
+
+def test_a_web_page_that_is_not_the_listing_removes_no_row(
+    site: Site, photos: Path, tmp_path: Path
+) -> None:
+    inner = photos / "birds" / "more"
+    inner.mkdir()
+    (photos / "trees" / "palm.png").rename(inner / "palm.png")
+    with Index.open(tmp_path / "photos.db") as index:
+        assert index.add(site.url).added == 30
+        for page in (inner / "index.html", photos / "birds" / "index.html"):
+            page.write_text(
+                '<form><a href="password.html">Forgotten?</a> <a href="x/">x</a></form>'
+            )
+            assert index.add(site.url).removed == 0
+            page.unlink()
+        (inner / "palm.png").unlink()
+        (inner / "x.txt").touch()
+        assert index.add(site.url).removed == 0
+        (inner / "x.txt").unlink()
+        inner.rmdir()
+        assert index.add(site.url).removed == 1
 
 
 def test_a_slow_line_costs_no_picture(site: Site, tmp_path: Path) -> None:

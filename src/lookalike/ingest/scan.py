@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from lookalike.errors import PictureError, SourceNotFound
 from lookalike.ingest.folders import FolderWalk, inspect
@@ -14,6 +15,9 @@ from lookalike.records import ImageFile, Skipped
 from lookalike.settings import Settings
 from lookalike.sources import names
 from lookalike.sources.names import absolute, is_address, is_archive, printable, split_member
+
+if TYPE_CHECKING:
+    from lookalike.sources.remote import Entry
 
 __all__ = ["EVERYTHING", "Scan", "ScanOptions", "Source"]
 
@@ -66,8 +70,7 @@ class Scan:
         self.others = self._seen.others
         IgnoreRules("", options.exclude)  # says what is wrong with them before anything is done
         paths = sorted({path for source in sources for path in _resolved(source)})
-        for path in paths:
-            _check_source(path, self._settings)
+        self._entries = {path: _check_source(path, self._settings) for path in paths}
         self.folders = [path for path in paths if os.path.isdir(path)]  # noqa: PTH112
         self._named = frozenset(paths).difference(self.folders)
         self.files = sorted(self._named)
@@ -87,7 +90,7 @@ class Scan:
 
     def _all(self) -> Iterator[ImageFile | Skipped]:
         for path in self.files:
-            yield from self._single(path)
+            yield from self._single(path, self._entries[path])
         for folder in self.folders:
             yield from self._walk.walk(self._rules_of(folder))
         yield from self._walk.follow_links()
@@ -95,7 +98,7 @@ class Scan:
     def _one_more(self, source: Source) -> Iterator[ImageFile | Skipped]:
         try:
             path = absolute(source)
-            _check_source(path, self._settings)
+            entry = _check_source(path, self._settings)
         except SourceNotFound as error:
             yield Skipped(printable(error.path), f"it {error.reason}")
             return
@@ -103,12 +106,12 @@ class Scan:
             yield from self._walk.walk(self._rules_of(path))
             yield from self._walk.follow_links()
         else:
-            yield from self._single(path)
+            yield from self._single(path, entry)
 
-    def _single(self, path: str) -> Iterator[ImageFile | Skipped]:
+    def _single(self, path: str, entry: Entry | None) -> Iterator[ImageFile | Skipped]:
         """What is not a folder on the disk: a file, an archive, one's member, an address."""
-        if is_address(path):
-            yield from self._address(path)
+        if entry:
+            yield from self._address(entry)
             return
         member = None if names.exists(path) else split_member(path)
         if member is None and not (is_archive(path) and os.path.isfile(path)):  # noqa: PTH113
@@ -133,22 +136,16 @@ class Scan:
         if root in self.listed:
             self.walked.append(root)
 
-    def _address(self, path: str) -> Iterator[ImageFile | Skipped]:
+    def _address(self, entry: Entry) -> Iterator[ImageFile | Skipped]:
         from lookalike.ingest.objects import objects  # noqa: PLC0415
         from lookalike.sources.remote import Storage  # noqa: PLC0415
 
-        storage = Storage(path, reads=self._settings.network_reads)
-        try:
-            entry = storage.entry(path)
-        except PictureError as error:
-            yield Skipped(path, error.reason)
-            return
         if entry.stamp:
-            yield image_file(path, entry.stamp)
+            yield image_file(entry.address, entry.stamp)
             return
         yield from objects(
-            storage,
-            rules=self._rules_of(path),
+            Storage(entry.address, reads=self._settings.network_reads),
+            rules=self._rules_of(entry.address),
             options=self._options,
             seen=self._seen,
             at_once=self._settings.network_reads,
@@ -219,17 +216,17 @@ def _resolved(source: Source) -> list[str]:
     return found
 
 
-def _check_source(path: str, settings: Settings) -> None:
+def _check_source(path: str, settings: Settings) -> Entry | None:
+    """What lies at an address; of a path, only whether there is anything."""
     if is_address(path):
         from lookalike.sources.remote import NotThere, Storage  # noqa: PLC0415
 
         try:
-            Storage(path, reads=settings.network_reads).entry(path)
+            return Storage(path, reads=settings.network_reads).entry(path)
         except NotThere:
             raise SourceNotFound(path, "does not exist") from None
         except PictureError as error:
             raise SourceNotFound(path, error.reason.removeprefix("it ")) from error
-        return
     member = split_member(path)
     try:
         if not (member and os.path.lexists(member[0])):
@@ -239,3 +236,4 @@ def _check_source(path: str, settings: Settings) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceNotFound(path, f"cannot be reached ({reason})") from error
+    return None

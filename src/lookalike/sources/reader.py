@@ -130,16 +130,11 @@ class Reader:
                 return data, Stamp(len(data), opened.mtime_ns)
 
     def _has_object(self, path: str) -> bool:
-        from lookalike.sources.remote import NotThere  # noqa: PLC0415
-
         try:
             path = names.absolute(path)
-            self._storage(path).entry(path)
-        except NotThere:
-            return False
+            return self._storage(path).exists(path)
         except LookalikeError:
             return True
-        return True
 
     def _fetched(self, path: str) -> tuple[bytes, Stamp]:
         with self._lock:

@@ -54,19 +54,20 @@ class Storage:
             ExtraMissing: the library for this kind of storage is not installed.
         """
         scheme = address.split("://", 1)[0]
-        self._is_web = SCHEMES[scheme] == "http"
+        self.is_web, self._is_s3 = SCHEMES[scheme] == "http", SCHEMES[scheme] == "s3"
         try:
             # Imported here: few collections lie in a storage, and every search would wait.
             import fsspec.asyn  # noqa: PLC0415
 
             kind = fsspec.get_filesystem_class(scheme)
-            own = {"simple_links": False} if self._is_web else {"use_listings_cache": False}
+            own = {"simple_links": False} if self.is_web else {"use_listings_cache": False}
             self._fs: Any = kind(**kind._get_kwargs_from_urls(address), **own)
         except ImportError as error:
             kind_of = f"Reading {scheme}:// addresses"
             raise ExtraMissing(kind_of, extra=SCHEMES[scheme]) from error
         self._sync: Callable[..., Any] = fsspec.asyn.sync
         self._permits = asyncio.Semaphore(reads)
+        self._places: dict[str, bool] = {}
 
     def entry(self, address: str) -> Entry:
         """What lies at an address.
@@ -77,12 +78,40 @@ class Storage:
         """
         return self._wait(self._entry(address))
 
+    def exists(self, address: str) -> bool:
+        """False only where it is certain that there is no such object.
+
+        Where the storage has no such bucket at all, it may be another storage than is meant.
+        """
+        try:
+            self.entry(address)
+        except NotThere:
+            return not (self.is_web or self._has_place(address))
+        except PictureUnreadable:
+            return True
+        return True
+
+    def _has_place(self, address: str) -> bool:
+        """Whether there is the bucket or container of an address."""
+        place = "/".join(address.split("/", 3)[:3])
+        if place not in self._places:
+            try:
+                self.entry(place)
+            except PictureUnreadable:
+                self._places[place] = False
+            else:
+                self._places[place] = True
+        return self._places[place]
+
     def entries(self, addresses: Sequence[str]) -> list[Entry | PictureError]:
         """What lies at each of some addresses, or why that is unknown."""
         return self._wait(_all(self._entry(address) for address in addresses))
 
     def listed(self, folders: Sequence[str]) -> list[list[Entry] | PictureError]:
-        """What lies directly in each of some folders, in the order of the names."""
+        """What lies directly in each of some folders, in the order of the names.
+
+        An address with two slashes at its end stands for all that cannot be named.
+        """
         return self._wait(_all(self._listing(folder) for folder in folders))
 
     def start(self, address: str, *, max_bytes: int, known: Stamp | None) -> Future[Any]:
@@ -105,7 +134,7 @@ class Storage:
 
     async def _entry(self, address: str) -> Entry:
         info = await self._asked(address, lambda: self._fs._info(self._path(address)))
-        if self._is_web:
+        if self.is_web:
             is_folder = info.get("mimetype") == "text/html"
         else:
             is_folder = info["type"] == "directory"
@@ -113,20 +142,24 @@ class Storage:
 
     async def _listing(self, folder: str) -> list[Entry]:
         path = self._path(folder)
-        request = f"{folder}/" if self._is_web else path
-        found = await self._asked(folder, lambda: self._fs._ls(request, detail=True))
+        request = f"{folder}/" if self.is_web else path
+        found = await self._asked(
+            folder, lambda: self._fs._ls(request, detail=True), in_pages=not self.is_web
+        )
         entries = {}
         for info in found:
-            name = html.unescape(info["name"]) if self._is_web else info["name"]
+            name = html.unescape(info["name"]) if self.is_web else info["name"]
             is_folder = info["type"] == "directory"
             # A folder may be among its own entries: as an empty object, or as a link.
             below = name[len(path) :].strip("/") if name.startswith(f"{path}/") else ""
-            if not below or "/" in below or below in (".", "..") or (self._is_web and "?" in below):
+            if is_folder and name == f"{path}/" and self._is_s3:
+                entries["/"] = Entry(f"{folder}//", is_folder)
+            if not below or "/" in below or below in (".", "..") or (self.is_web and "?" in below):
                 continue
-            stamp = None if is_folder or self._is_web else stamp_of(info)
+            stamp = None if is_folder or self.is_web else stamp_of(info)
             if not name.endswith("/") or is_folder:
                 entries[below] = Entry(f"{folder}/{below}", is_folder, stamp)
-        if self._is_web and not entries:
+        if self.is_web and not entries:
             raise PictureUnreadable(folder, "it lists nothing")
         return [entries[name] for name in sorted(entries)]
 
@@ -139,7 +172,7 @@ class Storage:
                 raise PictureUnreadable(address, "it is a folder, or a page")
         if known.size_bytes > max_bytes:
             raise PictureUnreadable(address, too_large(known.size_bytes, max_bytes))
-        if self._is_web:
+        if self.is_web:
             data = await self._asked(address, lambda: self._download(address, max_bytes))
         else:
             data = await self._asked(address, lambda: self._fs._cat_file(self._path(address)))
@@ -157,15 +190,21 @@ class Storage:
                     raise PictureUnreadable(address, too_large(len(data), max_bytes))
         return bytes(data)
 
-    async def _asked(self, address: str, request: Callable[[], Awaitable[Any]]) -> Any:
-        """The answer to a request, or an error of ours."""
+    async def _asked(
+        self, address: str, request: Callable[[], Awaitable[Any]], *, in_pages: bool = False
+    ) -> Any:
+        """The answer to a request, or an error of ours.
+
+        One that comes `in_pages` may take hours; on each of them the library has a limit.
+        """
+        limit_s = None if in_pages else TIMEOUT_S
         try:
             async with self._permits:
-                return await asyncio.wait_for(request(), TIMEOUT_S)
+                return await asyncio.wait_for(request(), limit_s)
         except PictureError:
             raise
         except asyncio.TimeoutError:
-            raise PictureUnreadable(address, f"no answer for {TIMEOUT_S} s") from None
+            raise PictureUnreadable(address, f"no answer for {limit_s} s") from None
         # Each of the libraries has errors of its own, and those of the ones below it.
         except Exception as error:
             if _says_gone(error):
