@@ -10,6 +10,7 @@ import io
 import lzma
 import os
 import random
+import shutil
 import struct
 import tarfile
 import threading
@@ -26,8 +27,10 @@ from lookalike.errors import PictureDamaged, PictureUnreadable
 from lookalike.ingest.scan import Scan
 from lookalike.records import ImageFile, Skipped, Stamp
 from lookalike.settings import Settings
+from lookalike.sources import archives as archives_room
 from lookalike.sources import reader as reader_room
 from lookalike.sources import tars
+from lookalike.sources.archives import Archive, Limits, open_archive
 from lookalike.sources.reader import Reader
 
 TREE = {"top.jpg": b"1", "2019/a.jpg": b"22", "2019/sea/b.PNG": b"333", "notes.txt": b"no"}
@@ -431,6 +434,19 @@ def test_an_archive_that_is_open_is_read_while_another_one_is_unpacked(
         assert reader.read(f"{tmp_path}/b.tgz!/top.jpg")[0] == b"1"
 
 
+def test_half_of_the_free_space_stays_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tarred(tmp_path / "a.tgz", {"a.jpg": os.urandom(60_000)})
+    for free, fits in ((1_000_000, True), (100_000, False)):
+        usage = shutil.disk_usage(tmp_path)._replace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _place, usage=usage: usage)
+        if fits:
+            assert len(read(f"{archive}!/a.jpg")) == 60_000
+        else:
+            with pytest.raises(PictureUnreadable, match=r"half of what is free .*50000.*TMPDIR"):
+                read(f"{archive}!/a.jpg")
+        monkeypatch.undo()
+
+
 def test_what_cannot_be_unpacked_is_not_unpacked_again_for_each_member(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -447,6 +463,25 @@ def test_what_cannot_be_unpacked_is_not_unpacked_again_for_each_member(
             with pytest.raises(PictureUnreadable, match="No space left"):
                 reader.read(f"{archive}!/{name}")
     assert len(tries) == 1
+
+
+def test_each_of_many_archives_is_looked_into_once_and_never_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archives = [tarred(tmp_path / f"{number}.tgz", TREE) for number in range(6)]
+    opened: list[tuple[str, bool]] = []
+
+    def counted(path: str, *, limits: Limits, to_read: bool = True) -> Archive:
+        opened.append((path, to_read))
+        return open_archive(path, limits=limits, to_read=to_read)
+
+    monkeypatch.setattr(archives_room, "open_archive", counted)
+    with Reader(max_bytes=100) as reader:
+        for name in TREE:
+            for archive in archives:
+                assert reader.exists(f"{archive}!/{name}")
+                assert not reader.exists(f"{archive}!/{name}.bak")
+    assert opened == [(str(archive), False) for archive in archives]
 
 
 def test_a_closed_reader_reads_no_archive(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_file_of_exactly_that_name_comes_before_a_pattern(tmp_path: Path) -> N
     assert paths(iter(Scan([tmp_path / "[1].jpg"]))) == [f"{tmp_path}/[1].jpg"]
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\0"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\0"])
 @pytest.mark.parametrize("last", [True, False])
 def test_a_list_has_a_name_a_line_or_before_each_nul(end: bytes, last: bool) -> None:
     names = [b"a.jpg", b"/b c.jpg", b"caf\xe9.jpg", b"~root", b"x" * 4000, b"\xf0\x9f\xa6\x94"]

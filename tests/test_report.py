@@ -5,12 +5,18 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from lookalike.cli.skip_report import write_report
+from lookalike.records import IndexReport, Skipped
+from lookalike.sources import archives
 from tests.conftest import Outcome
 
 Cli = Callable[..., Outcome]
@@ -81,3 +87,41 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(
         assert "--report is " in done.err
         assert len(done.err.splitlines()) == 1
     assert not (tmp_path / "photos.db").exists()
+
+
+def test_an_archive_is_opened_once_for_all_thumbnails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for number in range(5):
+            file.writestr(f"{number}.jpg", b"no picture")
+    opened: list[str] = []
+
+    def counted(path: str, **given: Any) -> archives.Archive:
+        opened.append(path)
+        return open_archive(path, **given)
+
+    open_archive = archives.open_archive
+    monkeypatch.setattr(archives, "open_archive", counted)
+    skipped = tuple(Skipped(f"{archive}!/{number}.jpg", "why") for number in range(5))
+    report = IndexReport(
+        added=0, updated=0, moved=0, removed=0, unchanged=0, skipped=skipped, total=0, seconds=0
+    )
+    write_report(tmp_path / "report.json", report, sources=[str(archive)])
+    assert len(json.loads((tmp_path / "report.json").read_text())["skipped"]) == 5
+    assert opened == [str(archive)]
+
+
+@pytest.mark.parametrize("name", ["report.json", "report.html"])
+def test_a_source_that_is_no_utf_8_is_named_with_escapes(
+    cli: Cli, photos: Path, tmp_path: Path, name: str
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    done = cli("index", folder, photos / "trees", "--report", tmp_path / name)
+    assert done.code == 0, done
+    assert "caf\\udce9" in (tmp_path / name).read_text().replace("\\\\", "\\")

@@ -125,6 +125,27 @@ def test_nothing_is_gone_while_the_bucket_is_not_there_either(s3: Any) -> None:
         assert reader.exists("s3://no-such-bucket/b.jpg")
 
 
+def test_a_storage_that_only_says_not_found_is_asked_once_for_its_bucket(
+    s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    there = {"bucket": {"name": "bucket", "size": 0, "type": "directory"}}
+
+    async def _info(path: str) -> dict[str, Any]:
+        """As that of gcsfs does."""
+        asked.append(path)
+        if path not in there:
+            raise FileNotFoundError(path)
+        return there[path]
+
+    storage = Storage("s3://bucket", reads=2)
+    monkeypatch.setattr(storage._fs, "_info", _info)
+    for _ in range(2):
+        assert not storage.exists("s3://bucket/a.jpg")
+        assert storage.exists("s3://none/a.jpg")
+    assert sorted(asked) == ["bucket", *["bucket/a.jpg"] * 2, "none", *["none/a.jpg"] * 2]
+
+
 def test_a_listing_may_take_longer_than_a_request(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     put(s3, "a.jpg")
     storage = Storage(f"s3://{BUCKET}", reads=2)

@@ -19,6 +19,7 @@ from lookalike.errors import InvalidSetting
 from lookalike.ingest.ahead import Impatient
 from lookalike.records import IndexReport, Skipped
 from lookalike.settings import Settings
+from lookalike.sources.names import printable
 from lookalike.sources.reader import Reader
 
 SUFFIXES = (".json", ".html")
@@ -76,7 +77,8 @@ def write_report(file: Path, report: IndexReport, *, sources: Sequence[str]) -> 
         OSError: it cannot be written.
     """
     make = _as_json if file.suffix.lower() == ".json" else _as_page
-    file.write_text(make(report, sources), encoding="utf-8")
+    text = make(report, [printable(source) for source in sources])
+    file.write_text(text, encoding="utf-8")
 
 
 def _as_json(report: IndexReport, sources: Sequence[str]) -> str:
@@ -134,27 +136,34 @@ def _picture(thumbnail: str | None) -> str:
 
 def _with_thumbnails(skipped: Sequence[Skipped]) -> Iterator[tuple[Skipped, str | None]]:
     """Each with a ``data:`` address of what can be seen of it."""
+    settings = Settings.from_environment()
+    reader = Reader.of(settings)
     pool = Impatient(1, "lookalike-thumbnail", SECONDS_PER_THUMBNAIL)
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     # What is there of a picture whose end is missing is worth seeing here, and nowhere else.
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
-        thumbnails = pool.ahead(_thumbnail, skipped, 2, otherwise=lambda item: None)
+        thumbnails = pool.ahead(
+            lambda item: _thumbnail(item.path, reader=reader, max_pixels=settings.max_pixels),
+            skipped,
+            2,
+            otherwise=lambda item: None,
+            ready=lambda item: reader.wait_for(item.path),
+        )
         yield from zip(skipped, thumbnails, strict=True)
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
         pool.leave()
+        reader.close()
 
 
-def _thumbnail(item: Skipped) -> str | None:
+def _thumbnail(path: str, *, reader: Reader, max_pixels: int) -> str | None:
     # As everywhere, decoders raise nearly anything on damaged bytes; there is no thumbnail then.
     with contextlib.suppress(Exception):
-        settings = Settings.from_environment()
-        with Reader.of(settings) as reader:
-            data, _ = reader.read(item.path)
+        data, _ = reader.read(path)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.draft("RGB", (SIDE, SIDE))  # of a giant JPEG this is a small one
-            if image.width * image.height > settings.max_pixels:
+            if image.width * image.height > max_pixels:
                 return None
             image.load()
             shown = image.convert("RGB")

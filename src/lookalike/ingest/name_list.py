@@ -14,7 +14,8 @@ CHUNK_BYTES = 1 << 16  # holds more than one name, so that a NUL shows
 def names_in(file: BinaryIO) -> Iterator[str]:
     """The names in a list, as the system's own are decoded; relative to the current folder.
 
-    They end with NUL where there is any in the first 64 KiB, and with a newline otherwise.
+    They end with NUL where there is any in the first 64 KiB, and otherwise with a newline, which a
+    carriage return may precede.
 
     Raises:
         SourceNotFound: it is no list.
@@ -23,10 +24,14 @@ def names_in(file: BinaryIO) -> Iterator[str]:
     end = b"\0" if b"\0" in chunk else b"\n"
     while chunk:
         *whole, rest = (rest + chunk).split(end)
+        if end == b"\n":
+            whole = [name.removesuffix(b"\r") for name in whole]
         yield from (_name(name) for name in whole if name)
         if len(rest) > CHUNK_BYTES:
             raise SourceNotFound(file.name, "is no list of names, one a line or separated by NUL")
         chunk = file.read(CHUNK_BYTES)
+    if end == b"\n":
+        rest = rest.removesuffix(b"\r")
     if rest:
         yield _name(rest)
 

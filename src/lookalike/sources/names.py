@@ -96,6 +96,8 @@ def storable(text: str) -> bool:
 
 def fault_of(path: str) -> str | None:
     """Why a path cannot be the path of a row."""
+    if path.isascii():  # nearly all are, and a walk asks for each
+        return TOO_LONG if len(path) > PATH_BYTES else None
     if not storable(path):
         return NO_UTF8
     return TOO_LONG if len(path.encode()) > PATH_BYTES else None

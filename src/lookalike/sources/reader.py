@@ -16,7 +16,7 @@ from lookalike.sources import names
 from lookalike.sources.local import read_file
 
 if TYPE_CHECKING:
-    from lookalike.sources.archives import Archive
+    from lookalike.sources.archives import Archive, Limits
     from lookalike.sources.remote import Storage
 
 # A compressed tar file that is open has a copy on the disk.
@@ -44,6 +44,7 @@ class Reader:
         self._closed = False
         self._archives: OrderedDict[str, Archive] = OrderedDict()
         self._refused: dict[str, str] = {}
+        self._listings: dict[str, frozenset[str] | None] = {}
         self._storages: dict[str, Storage] = {}
         self._expected: dict[str, Future[tuple[bytes, Stamp]]] = {}
         # Of those, and of what nobody has begun to fetch.
@@ -104,7 +105,10 @@ class Reader:
         return self._read_member(*member, path)
 
     def exists(self, path: str) -> bool:
-        """False only where it is certain that there is no such file, member or object."""
+        """False only where it is certain that there is no such file, member or object.
+
+        An archive is only looked into at the first question.
+        """
         if names.is_address(path):
             return self._has_object(path)
         member = names.split_member(path)
@@ -112,12 +116,8 @@ class Reader:
             return names.exists(path)
         if not names.exists(member[0]):
             return False
-        try:
-            contents = self._archive(member[0], path).contents
-        except PictureUnreadable:
-            return True
-        known = member[1] in contents.sizes or member[1] in contents.unusable
-        return known or bool(contents.damage)
+        members = self._members(member[0])
+        return members is None or member[1] in members
 
     def _read_member(self, archive: str, name: str, path: str) -> tuple[bytes, Stamp]:
         from lookalike.sources.archives import ArchiveClosed  # noqa: PLC0415
@@ -189,11 +189,10 @@ class Reader:
 
         What could not be opened is not tried again: unpacking may have taken minutes.
         """
-        from lookalike.sources.archives import Limits, open_archive  # noqa: PLC0415
+        from lookalike.sources.archives import open_archive  # noqa: PLC0415
 
         if opened := self._open_one(archive):
             return opened
-        limits = Limits(self._settings.max_archive_members, self._settings.max_archive_bytes)
         # Those that are open are read meanwhile.
         with self._opening:
             if opened := self._open_one(archive):
@@ -202,7 +201,7 @@ class Reader:
                 raise PictureUnreadable(path, "reading was stopped")
             if archive not in self._refused:
                 try:
-                    opened = open_archive(archive, limits=limits)
+                    opened = open_archive(archive, limits=self._limits())
                 except PictureUnreadable as error:
                     self._refused[archive] = f"{archive}: {error.reason}"
             if opened is None:
@@ -226,6 +225,26 @@ class Reader:
             del self._archives[archive]
         opened.close()
         return None
+
+    def _members(self, archive: str) -> frozenset[str] | None:
+        """What lies in an archive, read once; None where that is not certain."""
+        from lookalike.sources.archives import open_archive  # noqa: PLC0415
+
+        with self._opening:
+            if archive not in self._listings:
+                listing = None
+                with contextlib.suppress(PictureUnreadable):
+                    with open_archive(archive, limits=self._limits(), to_read=False) as opened:
+                        contents = opened.contents
+                    if not contents.damage:
+                        listing = frozenset(contents.sizes) | frozenset(contents.unusable)
+                self._listings[archive] = listing
+            return self._listings[archive]
+
+    def _limits(self) -> Limits:
+        from lookalike.sources.archives import Limits  # noqa: PLC0415
+
+        return Limits(self._settings.max_archive_members, self._settings.max_archive_bytes)
 
     def close(self) -> None:
         """Close the archives, and stop what is being fetched."""

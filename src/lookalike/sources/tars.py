@@ -7,6 +7,7 @@ import errno
 import gzip
 import io
 import lzma
+import shutil
 import tarfile
 import tempfile
 import zlib
@@ -130,19 +131,27 @@ def _decompressed(file: BinaryIO) -> BinaryIO:
 def _copied(stream: BinaryIO, limits: Limits, path: str) -> BinaryIO:
     """A temporary file without a name that holds the decompressed bytes, up to any damage."""
     copy = tempfile.TemporaryFile()  # noqa: SIM115
+    place = tempfile.gettempdir()
     try:
+        room = shutil.disk_usage(place).free // 2
         while (chunk := _chunk(stream)) and copy.tell() <= limits.unpacked_bytes:
+            _check_room(copy.tell() + len(chunk), room, place=place, path=path)
             copy.write(chunk)
         copy.seek(0)
     except OSError as error:
         copy.close()
-        place = tempfile.gettempdir()
         reason = f"it cannot be unpacked in {place} ({error.strerror}); TMPDIR names another place"
         raise PictureUnreadable(path, reason) from error
     except BaseException:
         copy.close()
         raise
     return cast("BinaryIO", copy)
+
+
+def _check_room(size: int, room: int, *, place: str, path: str) -> None:
+    if size > room:
+        reason = f"unpacked it would take more than half of what is free in {place}"
+        raise PictureUnreadable(path, f"{reason} ({room} bytes); TMPDIR names another place")
 
 
 def _chunk(stream: BinaryIO) -> bytes:
