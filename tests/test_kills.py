@@ -42,15 +42,18 @@ upsert, delete = MilvusStore.upsert, MilvusStore.delete
 def tell(what):
     os.write(1, json.dumps(what).encode() + b"\\n")
 
+# Also before it: a kill may come when something has been written and nobody has been told.
 def upsert_and_tell(self, records):
+    rows = {row.path: row.content for row in records}
+    tell({"writing": rows})
     upsert(self, records)
-    tell({row.path: row.content for row in records})
+    tell({"written": rows})
 
-def delete_and_tell(self, ids):
+def tell_and_delete(self, ids):
+    tell({"deleting": list(ids)})
     delete(self, ids)
-    tell({"deleted": list(ids)})
 
-MilvusStore.upsert, MilvusStore.delete = upsert_and_tell, delete_and_tell
+MilvusStore.upsert, MilvusStore.delete = upsert_and_tell, tell_and_delete
 with Index.open(
     database, token=token or None, collection=collection, settings=Settings(batch_size=4, threads=1)
 ) as index:
@@ -67,6 +70,7 @@ class Life:
         self._pictures = pictures
         self._number = 0
         self.acknowledged: dict[str, str] = {}  # id -> content of rows that must be there
+        self.begun: dict[str, str] = {}  # id -> content that it may have instead
         self.possible: set[str] = set()  # paths that may have a row
         folder.mkdir()
         self.add(60)
@@ -117,6 +121,7 @@ class Life:
                 time.sleep(self.moments.uniform(0, 0.1))
             process.kill()
             told += process.stdout.read().splitlines(keepends=True)
+        self.begun = {}
         for line in told:
             if line.endswith(b"\n"):
                 self._acknowledge(json.loads(line))
@@ -126,9 +131,11 @@ class Life:
     def _acknowledge(self, what: object) -> None:
         if not isinstance(what, dict):
             return
-        for key in what.pop("deleted", []):
+        for key in what.get("deleting", []):
             self.acknowledged.pop(key, None)
-        self.acknowledged |= {row_id(path): content for path, content in what.items()}
+        self.begun = {row_id(path): content for path, content in what.get("writing", {}).items()}
+        written = what.get("written", {})
+        self.acknowledged |= {row_id(path): content for path, content in written.items()}
 
     def rows(self) -> dict[str, ImageRecord]:
         """id -> row; there is one row of each path."""
@@ -150,7 +157,8 @@ class Life:
             return
         rows = self.rows()
         for key, content in self.acknowledged.items():
-            assert rows[key].content == content
+            assert rows[key].content in (content, self.begun.get(key))
+        self.acknowledged = {key: rows[key].content for key in self.acknowledged}
         assert {row.path for row in rows.values()} <= self.possible
 
     def complete(self, vectors: dict[str, Vector]) -> None:
