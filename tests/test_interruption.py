@@ -46,7 +46,7 @@ def start(folder: Path, database: Path) -> subprocess.Popen[str]:
 
 def rows(database: Path) -> dict[str, tuple[int, str, np.ndarray]]:
     """path -> the rest of its row, read with pymilvus alone; no path may be there twice."""
-    client = MilvusClient(str(database))
+    client = MilvusClient(str(database), dedicated=True)
     client.load_collection("images")
     fields = ["path", "size_bytes", "content", "vector"]
     found = client.query("images", filter="size_bytes > 0", output_fields=fields, limit=16_384)

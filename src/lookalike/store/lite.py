@@ -46,6 +46,10 @@ from lookalike.store.database import Row
 # Often enough that Lite's memory stays small; a flush of this many takes about 50 ms.
 FLUSH_ROWS = 512
 
+# pymilvus asks every 10 s whether the other side is alive. Milvus Lite takes that amiss, and breaks
+# off what takes more than 80 s; but it lives in this process.
+NEVER_MS = 2**31 - 1
+
 # Both print errors, with tracebacks, that they also raise; here every one of these is mapped.
 for _name in ("pymilvus", "milvus_lite"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
@@ -184,7 +188,11 @@ def open_lite(path: Path, *, create: bool, name: str) -> Any:
         raise IndexNotWritable(str(path), error.strerror or str(error)) from error
     with _opening, _CauseOfFailure() as cause:
         try:
-            client = MilvusClient(str(path))
+            client = MilvusClient(
+                str(path),
+                grpc_options={"grpc.keepalive_time_ms": NEVER_MS},
+                dedicated=True,  # others are never closed
+            )
         except MilvusException as error:
             raise _cannot_open(str(path), cause.error or error) from cause.error
         if not _opened[str(path)]:
