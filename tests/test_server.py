@@ -88,8 +88,8 @@ def test_the_commands_are_the_same(on_server: Cli, photos: Path, server: MilvusS
     (photos / "birds" / "crow.jpg").unlink()
     again = on_server("index", photos).out
     assert (
-        again
-        == f"0 added, 0 updated, 1 removed, 29 unchanged, 0 skipped; 29 pictures in {server.uri}\n"
+        again == f"0 added, 0 updated, 0 moved, 1 removed, 29 unchanged, 0 skipped; "
+        f"29 pictures in {server.uri}\n"
     )
     assert on_server("remove", photos / "birds").out == f"11 removed; 18 pictures in {server.uri}\n"
     told = on_server("info", "--format", "json").json
