@@ -18,7 +18,7 @@ from lookalike import Index
 from lookalike.store.lite import FLUSH_ROWS
 from lookalike.store.milvus import MilvusStore
 
-KILLS = 5  # more are in test_kills.py; these come with the rows of a real flush
+KILLS = 10
 COPIES = 7
 
 
