@@ -199,8 +199,17 @@ def test_raw_files_of_other_makers_are_known_and_damaged_ones_refused() -> None:
         assert reason(whole[:part], "x.dng") == (
             "the picture is damaged: the end of the file is missing (truncated)"
         )
-    with pytest.raises(PictureDamaged):
-        read(whole[:600], "x.dng")
+
+
+def test_a_raw_file_that_ends_in_its_preview_is_not_shown_with_what_memory_held() -> None:
+    preview = encoded(smooth(480, 320), "JPEG")
+    whole = dng(preview, size=(96, 64))
+    end = whole.index(preview) + len(preview)
+    assert read(whole[:end], "x.dng").image.size == (480, 320)
+    for part in (*range(600, end, 500), end - 1):
+        read(whole, "x.dng")  # so that freed memory holds the preview
+        with pytest.raises(PictureDamaged):
+            read(whole[:part], "x.dng")
 
 
 def raising(error: Exception) -> Callable[..., Never]:

@@ -71,6 +71,9 @@ def preview(data: bytes, *, path: str) -> Preview | None:
     except rawpy.LibRawError as error:
         raise PictureDamaged(path, f"the picture is damaged ({_said(error)})") from None
     if isinstance(thumbnail.data, bytes):
+        # LibRaw reads up to 16 KiB past the end, and gives what its memory held before.
+        if thumbnail.data[-len(thumbnail.data) // 4 :] not in data:
+            raise OSError("truncated")
         image: Image.Image = Image.open(io.BytesIO(thumbnail.data), formats=("JPEG",))
     else:
         image = Image.fromarray(thumbnail.data)
