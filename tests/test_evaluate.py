@@ -323,8 +323,12 @@ def test_an_empty_index_cannot_be_evaluated(tmp_path: Path) -> None:
 class Forgetful(MilvusStore):
     """A store whose search leaves out the nearest picture that is not the query itself."""
 
-    def search(self, vector: Vector, *, limit: int) -> list[Hit]:
-        first, _, *others = super().search(vector, limit=limit + 1)
+    def search(
+        self, vector: Vector, *, limit: int, offset: int = 0, condition: str = ""
+    ) -> list[Hit]:
+        first, _, *others = super().search(
+            vector, limit=limit + 1, offset=offset, condition=condition
+        )
         return [first, *others]
 
 

@@ -5,6 +5,7 @@ LookalikeError
 ├── DownloadFailed            the sample pictures could not be fetched or unpacked
 ├── SourceNotFound            a folder or file to index that is not there
 ├── WatchFailed               folders whose changes the system does not tell
+├── InvalidQuestion           a question or filter that makes no sense, or not for this index
 ├── LabelsUnusable            labels that nothing can be measured with
 ├── InvalidMetadata           fields of the user's own that cannot be stored, or a bad file of them
 ├── ExtraMissing              it needs an optional part of lookalike
@@ -74,6 +75,10 @@ class WatchFailed(LookalikeError):
     def __init__(self, folders: str, reason: str) -> None:
         self.folders, self.reason = folders, reason
         super().__init__(f"{folders} cannot be watched: {reason}.")
+
+
+class InvalidQuestion(LookalikeError):
+    """A question or a filter makes no sense, or none for this index."""
 
 
 class LabelsUnusable(LookalikeError):

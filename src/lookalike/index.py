@@ -2,57 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from lookalike.embed.embedder import Embedder
-from lookalike.errors import (
-    InvalidSetting,
-)
-from lookalike.ingest.metadata import lookup
-from lookalike.ingest.preview import preview
-from lookalike.ingest.scan import Scan, ScanOptions
-from lookalike.ingest.sync import sync
-from lookalike.ingest.upkeep import relocate, rows_without_file
+from lookalike.errors import InvalidSetting
 from lookalike.insight.evaluation import Evaluation, evaluate
-from lookalike.opening import open_store, own_embedder
+from lookalike.keeping import Keeping
+from lookalike.opening import open_store
 from lookalike.query.picture import Question, question_vector
-from lookalike.records import (
-    Burst,
-    Change,
-    Hit,
-    IndexInfo,
-    IndexReport,
-    Metadata,
-    Progress,
-    row_id,
-)
+from lookalike.records import Hit, IndexInfo
 from lookalike.settings import Settings
-from lookalike.sources.names import absolute, is_archive, storable
-from lookalike.sources.reader import Reader
-
-if TYPE_CHECKING:
-    from lookalike.store.milvus import MilvusStore
+from lookalike.sources.names import absolute
 
 MAX_LIMIT = 16_384
 
 
-class Index:
+class Index(Keeping):
     """The pictures of some folders and what they look like, kept in a database.
 
     Made by `Index.open`; a context manager. Methods may be called from several threads.
     """
-
-    def __init__(
-        self, store: MilvusStore, *, embedder: Embedder | None, settings: Settings
-    ) -> None:
-        self._store, self._settings = store, settings
-        self._known_embedder = embedder
-        self._choosing = threading.Lock()
 
     @classmethod
     def open(
@@ -108,103 +79,6 @@ class Index:
         )
         return cls(store, embedder=embedder, settings=settings)
 
-    def add(
-        self,
-        *sources: str | os.PathLike[str],
-        more: Iterable[str | os.PathLike[str]] | None = None,
-        exclude: Sequence[str] = (),
-        all_files: bool = False,
-        one_file_system: bool = False,
-        metadata: Metadata | None = None,
-        checksum: bool = False,
-        changes: Burst | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> IndexReport:
-        """Make the index match these folders, files, archives and storages.
-
-        New and changed pictures are embedded, rows of pictures deleted from these folders are
-        removed, and moved or copied pictures keep their vectors. What cannot be used is skipped,
-        reported, and tried again next time. Every batch is committed as a whole; a run that was
-        killed is completed by running it again.
-
-        Args:
-            sources: folders, files, zip and tar files and members of them (``a.zip!/b.jpg``),
-                addresses (``s3://bucket/prefix``, ``https://…``), and patterns with ``*``.
-            more: further sources, which are taken one by one; of these a missing one is skipped.
-            exclude: patterns of what is left out, as in ``.gitignore``, relative to each source;
-                rows that it leaves out are removed.
-            all_files: try every file, whatever its name.
-            one_file_system: leave out folders on other file systems than their source.
-            metadata: your own fields of the pictures, which `search` returns: a mapping from paths,
-                or a function that takes a path as stored and returns its fields or None. They
-                replace all fields that a picture had; one without any keeps those it had. Names
-                are of letters, digits and _; values as in JSON. A picture with other fields is
-                counted as updated, and not embedded for that.
-            checksum: read all files, because the bytes shall tell which have changed, not the
-                size and time of a file.
-            changes: what has changed below the sources since the last run, where that is known;
-                nothing else is looked at.
-            on_progress: is called in this thread, now and then.
-
-        Raises:
-            SourceNotFound: one of the sources does not exist; nothing was changed.
-            ExtraMissing: an address needs an optional library.
-            InvalidSetting: a pattern is none.
-            InvalidMetadata: fields cannot be stored; nothing was changed, unless a function
-                returned them.
-            StoreError: the database failed; everything committed before that is kept.
-        """
-        return sync(
-            self._scan(sources, more, exclude, all_files, one_file_system, changes),
-            store=self._store,
-            embedder=self.embedder,
-            settings=self._settings,
-            checksum=checksum,
-            vanished=None if changes is None else changes.gone,
-            fields_of=None if metadata is None else lookup(metadata),
-            on_progress=on_progress,
-        )
-
-    def plan(
-        self,
-        *sources: str | os.PathLike[str],
-        more: Iterable[str | os.PathLike[str]] | None = None,
-        exclude: Sequence[str] = (),
-        all_files: bool = False,
-        one_file_system: bool = False,
-        metadata: Metadata | None = None,
-        checksum: bool = False,
-    ) -> Iterator[Change]:
-        """What `add` would do with the same arguments; nothing is changed.
-
-        Files are read only where their size is one that is known. Whether a new file is really a
-        picture is seen by `add` alone.
-        """
-        return preview(
-            self._scan(sources, more, exclude, all_files, one_file_system),
-            store=self._store,
-            settings=self._settings,
-            checksum=checksum,
-            fields_of=None if metadata is None else lookup(metadata),
-        )
-
-    def _scan(
-        self,
-        sources: Sequence[str | os.PathLike[str]],
-        more: Iterable[str | os.PathLike[str]] | None,
-        exclude: Sequence[str],
-        all_files: bool,
-        one_file_system: bool,
-        changes: Burst | None = None,
-    ) -> Scan:
-        options = ScanOptions(
-            exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude),
-            all_files=all_files,
-            one_file_system=one_file_system,
-        )
-        only = None if changes is None else changes.here
-        return Scan(sources, options=options, more=more, only=only, settings=self._settings)
-
     def search(self, question: Question, *, limit: int = 10) -> list[Hit]:
         """The pictures most similar to a picture file, or to a picture in memory, best first.
 
@@ -217,60 +91,6 @@ class Index:
         vector = question_vector(question, embedder=self.embedder, settings=self._settings)
         return self._store.search(vector, limit=limit)
 
-    def remove(self, *paths: str | os.PathLike[str]) -> int:
-        """Take pictures, and everything below folders, out of the index; files stay.
-
-        Returns:
-            How many rows were removed.
-        """
-        removed = 0
-        for path in filter(storable, map(absolute, paths)):
-            below = [path, f"{path}!"] if is_archive(path) else [path]
-            pages = (
-                [key for key, _ in page]
-                for folder in below
-                for page in self._store.paths_under(folder)
-            )
-            for ids in itertools.chain([list(self._store.stamps([row_id(path)]))], pages):
-                self._store.delete(ids)
-                removed += len(ids)
-        self._store.flush()
-        return removed
-
-    def prune(self, *, dry_run: bool = False) -> list[str]:
-        """Remove the rows of all files that are gone, wherever they were.
-
-        A drive that is not plugged in looks as if its files were gone. Files that may still be
-        there, because their folder or server cannot be asked, keep their rows.
-
-        Args:
-            dry_run: remove nothing.
-
-        Returns:
-            The paths of the rows that were, or would be, removed.
-        """
-        paths = []
-        with Reader.of(self._settings) as reader:
-            for page in rows_without_file(self._store, reader.exists):
-                paths += [path for _, path in page]
-                if not dry_run:
-                    self._store.delete([key for key, _ in page])
-        self._store.flush()
-        return paths
-
-    def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> int:
-        """Tell the index that a folder, file or drive is at another place now.
-
-        Nothing is read or embedded, and whether anything is there is not looked at.
-
-        Returns:
-            How many rows have new paths.
-
-        Raises:
-            InvalidSetting: one of the two lies inside the other.
-        """
-        return relocate(self._store, absolute(old), absolute(new))
-
     def evaluate(self, labels: Mapping[str, str]) -> Evaluation:
         """How often the nearest pictures have the same label, each asked against all others.
 
@@ -281,18 +101,6 @@ class Index:
             LabelsUnusable: all labels are the same, or all are different.
         """
         return evaluate(self._store, {absolute(path): label for path, label in labels.items()})
-
-    @property
-    def embedder(self) -> Embedder:
-        """The model that the vectors are from.
-
-        Raises:
-            ModelError: it cannot be had.
-        """
-        with self._choosing:
-            if self._known_embedder is None:
-                self._known_embedder = own_embedder(self._store.model, self._settings)
-            return self._known_embedder
 
     def __len__(self) -> int:
         """The number of pictures in the index."""

@@ -200,8 +200,10 @@ class MilvusStore:
             vectors = np.array([row[schema.VECTOR_FIELD] for row in rows], np.float32)
             yield [row["path"] for row in rows], vectors.reshape(len(rows), self.model.dim)
 
-    def _pages(self, fields: list[str], *conditions: str) -> Iterator[list[dict[str, Any]]]:
-        parts = -(-self.count() // min(PAGE_ROWS, self._page_rows))
+    def _pages(
+        self, fields: list[str], *conditions: str, size: int | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
+        parts = -(-self.count() // min(PAGE_ROWS, size or self._page_rows))
         for part in range(parts):
             yield self._database.query(
                 self.collection,
@@ -210,14 +212,40 @@ class MilvusStore:
                 limit=MAX_WINDOW,
             )
 
-    def search(self, vector: Vector, *, limit: int) -> list[Hit]:
-        """The rows nearest to a unit `vector`, best first, scored by the collection's metric."""
+    def scan(self, condition: str = "") -> Iterator[list[ImageRecord]]:
+        """Pages of whole rows, in no order. `condition` is an expression of Milvus's."""
+        conditions = (f"({condition})",) if condition else ()
+        for rows in self._pages(["*"], *conditions, size=self._whole_rows):
+            yield [schema.to_record(row) for row in rows]
+
+    def neighbours(
+        self, vectors: npt.NDArray[np.float32], *, limit: int, condition: str = ""
+    ) -> list[list[tuple[str, float]]]:
+        """(id, score) of the rows nearest to each of the (n, dim) unit `vectors`, in one call."""
+        found = self._database.search(
+            self.collection, data=list(vectors), limit=limit, filter=condition, output_fields=["id"]
+        )
+        return [[(hit["entity"]["id"], float(hit["distance"])) for hit in hits] for hits in found]
+
+    def search(
+        self, vector: Vector, *, limit: int, offset: int = 0, condition: str = ""
+    ) -> list[Hit]:
+        """The rows nearest to a unit `vector`, best first, scored by the collection's metric.
+
+        Args:
+            vector: (dim,) float32.
+            limit: how many at most.
+            offset: how many of the nearest are left out; the two add up to 16,384 at most.
+            condition: an expression of Milvus's that the rows must meet; see `filters`.
+        """
         fields = ["id", *schema.FACT_FIELDS, "$meta"]
         whole = limit <= self._whole_rows
         (found,) = self._database.search(
             self.collection,
             data=[vector],
             limit=limit,
+            filter=condition,
+            search_params={"offset": offset},
             output_fields=fields if whole else ["id"],
         )
         rows = [hit["entity"] for hit in found]
