@@ -9,7 +9,7 @@ demo: .venv/core  ## index the sample pictures and search them
 	$(BIN)/lookalike demo
 
 test: .venv/dev  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: .venv/dev  ## style, types, layers
 	$(BIN)/ruff format --check .

@@ -18,7 +18,7 @@ from lookalike import Index
 from lookalike.store.lite import FLUSH_ROWS
 from lookalike.store.milvus import MilvusStore
 
-KILLS = 10
+KILLS, CHAINS = 12, 3
 COPIES = 7
 
 
@@ -78,21 +78,22 @@ def test_a_run_killed_at_any_moment_is_completed_by_running_it_again(
 
     moments = random.Random(20261123)
     survivors = []
-    for attempt in range(KILLS):
-        database = tmp_path / f"killed{attempt}.db"
-        process = start(many, database)
-        time.sleep(moments.uniform(0.3, 1.0) * whole_run)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        if (database / "collections" / "images").exists():
-            store = MilvusStore(database.as_posix(), "images", create=None)
-            survivors.append(store.count())
-            store.close()
+    for chain in range(CHAINS):
+        database = tmp_path / f"killed{chain}.db"
+        for _ in range(KILLS // CHAINS):
+            process = start(many, database)
+            time.sleep(moments.uniform(0.25, 0.7) * whole_run)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            if (database / "collections" / "images").exists():
+                store = MilvusStore(database.as_posix(), "images", create=None)
+                survivors.append(store.count())
+                store.close()
         with Index.open(database) as index:
             report = index.add(many)
             assert report.skipped == ()
             assert report.added + report.unchanged == report.total == len(index)
-            assert_same(rows(database), undisturbed)
+        assert_same(rows(database), undisturbed)
     assert any(0 < count < FLUSH_ROWS for count in survivors), survivors
 
 
