@@ -233,3 +233,22 @@ def test_a_collection_whose_making_was_cut_off_before_its_index_is_completed(
     store = opened(create=None)
     store.upsert([record("/a", unit_rows(1)[0])])
     assert len(store.search(unit_rows(1)[0], limit=1)) == 1
+
+
+def test_stamps_are_those_of_the_last_writes_wherever_the_rows_are(store: MilvusStore) -> None:
+    random = np.random.default_rng(0)
+    (vector,) = unit_rows(1)
+    paths = [f"/photos/{number}.jpg" for number in range(60)]
+    expected: dict[str, Stamp] = {}
+    for turn in range(12):
+        chosen = [paths[at] for at in random.choice(60, 15, replace=False)]
+        written, gone = chosen[:10], chosen[10:]
+        stamps = {path: Stamp(int(random.integers(1000)), turn) for path in written}
+        store.upsert([replace(record(path, vector), stamp=stamps[path]) for path in written])
+        store.delete([row_id(path) for path in gone])
+        expected |= {row_id(path): stamp for path, stamp in stamps.items()}
+        for path in gone:
+            expected.pop(row_id(path), None)
+        if turn % 3 == 1:
+            store.flush()
+        assert store.stamps([row_id(path) for path in paths]) == expected
