@@ -28,6 +28,22 @@ if TYPE_CHECKING:
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 PACKAGE = Path(lookalike.__file__).parent
+MEASURED = "measured"
+
+
+@pytest.fixture
+def say(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Gives what a test has counted or measured a place below the results of all tests."""
+    return lambda text: record_property(MEASURED, text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests have said."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()):
+                if name == MEASURED and report.when == "call":
+                    terminalreporter.write_line(str(text))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import tarfile
 import time
 import zipfile
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,7 @@ def rows_below(folder: Path, database: Path) -> list[str]:
 
 
 @pytest.mark.timeout(SECONDS + 120)
-def test_a_run_over_thousands_of_damaged_files(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_over_thousands_of_damaged_files(tmp_path: Path, say: Callable[[str], None]) -> None:
     folder = tmp_path / "damaged"
     folder.mkdir()
     kinds: dict[str, str] = {}
@@ -119,17 +118,12 @@ def test_a_run_over_thousands_of_damaged_files(
         for path in good:
             best = index.search(path, limit=1)[0]
             assert (best.path, best.score > 0.999) == (path.as_posix(), True)
-    with capsys.disabled():
-        summary = _summary(kinds, reasons)
-        sys.stdout.write(
-            f"\n{mutations} damaged files, seed {SEED}: {seconds:.0f} s, {peak:.0f} MB\n{summary}\n"
-        )
+    summary = _summary(kinds, reasons)
+    say(f"{mutations} damaged files, seed {SEED}: {seconds:.0f} s, {peak:.0f} MB\n{summary}")
 
 
 @pytest.mark.timeout(SECONDS + 120)
-def test_a_run_over_damaged_archives_and_bombs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_over_damaged_archives_and_bombs(tmp_path: Path, say: Callable[[str], None]) -> None:
     folder = tmp_path / "archives"
     folder.mkdir()
     kinds: dict[str, str] = {}
@@ -160,13 +154,12 @@ def test_a_run_over_damaged_archives_and_bombs(
             assert not any(row.startswith(f"{archive}!") for row in rows)
         elif archive not in named:
             assert names_no_picture(Path(archive)), archive
-    with capsys.disabled():
-        counts = Counter(kind for path, kind in kinds.items() if path in named)
-        sys.stdout.write(
-            f"\n{len(kinds)} damaged archives, seed {SEED}: {seconds:.0f} s, {peak:.0f} MB, "
-            f"{len(rows)} members indexed, {len(reasons)} reasons; archives named: "
-            f"{', '.join(f'{kind} {count}' for kind, count in counts.items())}\n"
-        )
+    counts = Counter(kind for path, kind in kinds.items() if path in named)
+    say(
+        f"{len(kinds)} damaged archives, seed {SEED}: {seconds:.0f} s, {peak:.0f} MB, "
+        f"{len(rows)} members indexed, {len(reasons)} reasons; archives named: "
+        f"{', '.join(f'{kind} {count}' for kind, count in counts.items())}"
+    )
 
 
 def names_no_picture(archive: Path) -> bool:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -206,7 +207,7 @@ def test_no_kill_loses_or_doubles_a_row(
     samples: Path,
     vectors: dict[str, Vector],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    say: Callable[[str], None],
 ) -> None:
     kind = "server" if place.token else "lite"
     pictures = sorted(file for file in samples.glob("*/*.*") if content_of(file) in vectors)
@@ -221,8 +222,7 @@ def test_no_kill_loses_or_doubles_a_row(
             life.complete(vectors)
         life.change()
     life.complete(vectors)
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n{kind}: seed {SEED}, {kills} kills in {runs} runs, {checked} acknowledged rows "
-            f"found again, {len(life.acknowledged)} rows at the end\n"
-        )
+    say(
+        f"{kind}: seed {SEED}, {kills} kills in {runs} runs, {checked} acknowledged rows "
+        f"found again, {len(life.acknowledged)} rows at the end"
+    )
