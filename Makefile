@@ -36,5 +36,5 @@ clean:
 	touch $@
 
 .venv/dev: .venv/core
-	$(PIP_INSTALL) -e '.[dev]'
+	$(PIP_INSTALL) --no-compile -e '.[dev]'
 	touch $@
