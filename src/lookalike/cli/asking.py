@@ -16,7 +16,7 @@ EXAMPLE = "Example: lookalike search beach.jpg + 0.5:sunset.jpg - crowd.jpg"
 Terms = Annotated[
     list[str],
     typer.Argument(
-        metavar="QUERY...",
+        metavar="QUERY",
         help="Pictures, or words in quotes: a file, a member of an archive, an address, id:… of a "
         "hit, clipboard:, or - for stdin. Several are added; + and - between them, a weight before "
         "one (0.5:a.jpg) and the part of one after it (a.jpg@10%,10%,50%,50%) say how.",

@@ -149,7 +149,7 @@ def _cropped(text: str, term: Term, stdin: Stdin | None) -> Term | None:
 
 
 def _address(text: str, term: Term, _: Stdin | None) -> Term | None:
-    if _WEB.match(text):
+    if is_web(text):
         return replace(term, value=WebAddress(text))
     known = names.is_address(text) or names.is_file_address(text)
     return replace(term, value=File(text)) if known else None
@@ -159,6 +159,11 @@ def _path(text: str, term: Term, _: Stdin | None) -> Term | None:
     slash = "/" in text or os.sep in text
     looks_so = slash or os.path.splitext(text)[1].lower() in EXTENSIONS  # noqa: PTH122
     return replace(term, value=File(text)) if looks_so else None
+
+
+def is_web(path: str) -> bool:
+    """Whether it is an address that web servers answer at."""
+    return _WEB.match(path) is not None
 
 
 def shown(term: Term) -> str:

@@ -8,10 +8,11 @@ from PIL import Image
 
 from lookalike.decode import decode, upright_rgb
 from lookalike.embed.embedder import Embedder
-from lookalike.query.language import shown
+from lookalike.query.language import is_web, shown
 from lookalike.query.terms import Clipboard, Crop, Encoded, File, Term, WebAddress
 from lookalike.records import Pixels
 from lookalike.settings import Settings
+from lookalike.sources.names import without_secrets
 from lookalike.sources.reader import Reader
 
 
@@ -34,6 +35,7 @@ def pixels_of(term: Term, *, embedder: Embedder, reader: Reader, settings: Setti
         image = upright_rgb(value)
         size = image.size
     else:
+        assert isinstance(value, Encoded | File | WebAddress)  # noqa: S101 - `meant` has seen to it
         # A crop is cut out of the whole: at a reduced scale, too little of it would be left.
         least = (settings.max_pixels,) * 2 if crop else embedder.least
         data, path = _read(value, reader, settings)
@@ -44,23 +46,24 @@ def pixels_of(term: Term, *, embedder: Embedder, reader: Reader, settings: Setti
     return embedder.prepare(image)
 
 
-def _read(value: object, reader: Reader, settings: Settings) -> tuple[bytes, str]:
+def _read(
+    value: Encoded | File | WebAddress, reader: Reader, settings: Settings
+) -> tuple[bytes, str]:
     """The bytes of a picture file, and what errors call it."""
-    match value:
-        case Encoded(data, name):
-            return data, name
-        case WebAddress(url):
-            # Imported here: few questions have one, and every search would wait.
-            from lookalike.sources.web import fetch  # noqa: PLC0415
+    if isinstance(value, Encoded):
+        return value.data, value.name
+    written = value.url if isinstance(value, WebAddress) else value.path
+    # Of a path too, for the reader would ask any address.
+    if is_web(written):
+        # Imported here: few questions have one, and every search would wait.
+        from lookalike.sources.web import fetch  # noqa: PLC0415
 
-            data = fetch(
-                url,
-                max_bytes=settings.max_bytes,
-                timeout_s=settings.max_seconds,
-                allow_private=bool(settings.allow_private_urls),
-            )
-            return data, url
-        case File(written):
-            path = os.path.expanduser(written)  # noqa: PTH111
-            return reader.read(path)[0], path
-    raise TypeError(f"{value!r} is no picture")
+        data = fetch(
+            written,
+            max_bytes=settings.max_bytes,
+            timeout_s=settings.max_seconds,
+            allow_private=bool(settings.allow_private_urls),
+        )
+        return data, without_secrets(written)
+    path = os.path.expanduser(written)  # noqa: PTH111
+    return reader.read(path)[0], path

@@ -229,6 +229,8 @@ class _Request:
             self._socket, server_hostname=self._place.host, do_handshake_on_connect=False
         )
         self._socket = wrapped
+        if self._is_late:  # since when nobody would wake this thread up
+            raise TimeoutError
         wrapped.do_handshake()
         return wrapped
 
