@@ -35,6 +35,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "network_reads": 5,
         "max_archive_members": 13,
         "max_archive_bytes": 17,
+        "allow_private_urls": 1,
         "server_wait_s": 5,
     }
     assert set(values) == set(NAMES), "a new setting needs a value here"
@@ -59,6 +60,7 @@ def test_the_process_environment_is_the_default_source(monkeypatch: pytest.Monke
         ("LOOKALIKE_BATCH_SIZE", "-1"),
         ("LOOKALIKE_THREADS", "-1"),
         ("LOOKALIKE_SERVER_WAIT_S", "-1"),
+        ("LOOKALIKE_ALLOW_PRIVATE_URLS", "2"),
         ("LOOKALIKE_PRECISION", "int4"),
         ("LOOKALIKE_DEVICE", "tpu"),
     ],

@@ -34,11 +34,14 @@ from lookalike.errors import (
 from lookalike.index import Index
 from lookalike.insight.evaluation import Evaluation, JudgedHit, JudgedQuery
 from lookalike.insight.quality import Estimate, Quality
+from lookalike.query.question import Query
+from lookalike.query.terms import Crop, Term, Words
 from lookalike.records import Change, Hit, IndexInfo, IndexReport, Progress, Skipped
 from lookalike.settings import Settings
 
 __all__ = [
     "Change",
+    "Crop",
     "DeviceUnavailable",
     "DownloadFailed",
     "Estimate",
@@ -69,6 +72,7 @@ __all__ = [
     "PictureUnreadable",
     "Progress",
     "Quality",
+    "Query",
     "ServerLost",
     "ServerUnreachable",
     "Settings",
@@ -76,9 +80,11 @@ __all__ = [
     "SourceNotFound",
     "StorageFull",
     "StoreError",
+    "Term",
     "TokenRefused",
     "UnknownModel",
     "WatchFailed",
+    "Words",
     "load_embedder",
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
 from lookalike.embed.embedder import Embedder
@@ -11,8 +11,10 @@ from lookalike.errors import InvalidSetting
 from lookalike.insight.evaluation import Evaluation, evaluate
 from lookalike.keeping import Keeping
 from lookalike.opening import open_store
-from lookalike.query.picture import Question, question_vector
-from lookalike.records import Hit, IndexInfo
+from lookalike.query.question import Query, Question
+from lookalike.query.terms import Crop
+from lookalike.query.vectors import Vectors, question_vectors
+from lookalike.records import Hit, IndexInfo, Vector, row_id
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute
 
@@ -79,17 +81,49 @@ class Index(Keeping):
         )
         return cls(store, embedder=embedder, settings=settings)
 
-    def search(self, question: Question, *, limit: int = 10) -> list[Hit]:
-        """The pictures most similar to a picture file, or to a picture in memory, best first.
+    def search(
+        self, question: Question, *, limit: int = 10, crop: Crop | str | None = None
+    ) -> list[Hit]:
+        """The pictures most similar to what is asked with, best first.
+
+        Args:
+            question: a path, the address of a picture, an Image of Pillow, the bytes of a picture
+                file, `Words`, or several of these as a `Query`. A text means what it means on the
+                command line, so one that is no file may be words.
+            limit: how many at most.
+            crop: the part that is meant of the question's only picture: a `Crop`, or ``X,Y,W,H`` in
+                pixels or percent.
 
         Raises:
-            PictureError: the file cannot be used.
+            InvalidQuestion: it makes no sense, or none for this index.
+            PictureError: a picture cannot be used.
             InvalidSetting: `limit` is not in 1 … 16,384.
         """
-        if not 1 <= limit <= MAX_LIMIT:
-            raise InvalidSetting("limit", limit, f"from 1 to {MAX_LIMIT}")
-        vector = question_vector(question, embedder=self.embedder, settings=self._settings)
+        _check(limit)
+        (vector,) = self._vectors([Query.of(question).cropped(crop)])
         return self._store.search(vector, limit=limit)
+
+    def search_many(self, questions: Sequence[Question], *, limit: int = 10) -> list[list[Hit]]:
+        """As `search` for each of some questions, with one call to the model and the database.
+
+        All pictures are in memory at once, as the model takes them.
+        """
+        _check(limit)
+        if not questions:
+            return []
+        vectors = self._vectors([Query.of(question) for question in questions])
+        return self._store.search_many(vectors, limit=limit)
+
+    def _vectors(self, queries: Sequence[Query]) -> Vectors:
+        return question_vectors(
+            queries,
+            embedder=lambda: self.embedder,
+            stored=self._stored_vectors,
+            settings=self._settings,
+        )
+
+    def _stored_vectors(self, ids: Sequence[str]) -> dict[str, Vector]:
+        return {row_id(record.path): record.vector for record in self._store.records(ids)}
 
     def evaluate(self, labels: Mapping[str, str]) -> Evaluation:
         """How often the nearest pictures have the same label, each asked against all others.
@@ -138,3 +172,8 @@ class Index(Keeping):
         at: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _check(limit: int) -> None:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidSetting("limit", limit, f"from 1 to {MAX_LIMIT}")

@@ -17,6 +17,7 @@ PRECISIONS = ("auto", "bf16", "fp32", "int8")
 _LEAST = {
     "max_pixels": 1, "max_bytes": 1, "max_seconds": 1, "batch_size": 0, "threads": 0,
     "network_reads": 1, "max_archive_members": 1, "max_archive_bytes": 1, "server_wait_s": 0,
+    "allow_private_urls": 0,
 }  # fmt: skip
 
 
@@ -89,6 +90,11 @@ class Settings:
         unit="bytes",
         help="Compressed tar files that are larger once decompressed are skipped.",
     )
+    allow_private_urls: int = _setting(
+        0,
+        unit="0 or 1",
+        help="Whether a question may name an address on this machine or in its own network.",
+    )
     server_wait_s: int = _setting(
         60,
         unit="seconds",
@@ -102,6 +108,9 @@ class Settings:
             if getattr(self, name) < least:
                 expected = f"a whole number from {least} up"
                 raise InvalidSetting(environment_variable(name), getattr(self, name), expected)
+        if self.allow_private_urls > 1:
+            name = environment_variable("allow_private_urls")
+            raise InvalidSetting(name, self.allow_private_urls, "0 or 1")
         if self.precision not in PRECISIONS:
             name = environment_variable("precision")
             raise InvalidSetting(name, self.precision, "auto, bf16, fp32 or int8")

@@ -15,7 +15,7 @@ from typing import NoReturn
 import typer
 from PIL import Image, _imaging
 
-from lookalike.cli import demo, download_sample, evaluate, index, manage, models, search
+from lookalike.cli import asking, demo, download_sample, evaluate, index, manage, models, search
 from lookalike.cli.options import Version
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("index")(index.index)
-app.command("search")(search.search)
+app.command("search", epilog=asking.EXAMPLE)(search.search)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(manage.info)
 app.command("remove")(manage.remove)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lookalike.cli import show
+from lookalike.cli import asking, show
 from lookalike.cli.options import (
     Collection,
     Database,
@@ -24,23 +24,18 @@ from lookalike.cli.options import (
 )
 from lookalike.cli.terminal import Terminal
 from lookalike.index import MAX_LIMIT, Index
+from lookalike.query.question import Query
 
 
 def search(
-    query: Annotated[
-        str,
-        typer.Argument(
-            metavar="QUERY",
-            help="A picture: a file, a member of an archive or an address.",
-            show_default=False,
-        ),
-    ],
+    words: asking.Terms,
     limit: Annotated[
         int, typer.Option("--limit", "-k", min=1, max=MAX_LIMIT, help="How many hits.")
     ] = 10,
     hit_format: Annotated[
         show.HitFormat, typer.Option("--format", help="How to print the hits.")
     ] = show.HitFormat.table,
+    crop: asking.CropOption = None,
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
@@ -52,8 +47,9 @@ def search(
     quiet: Quiet = False,
     version: Version = False,
 ) -> None:
-    """Find the pictures that look most like this one, best first."""
+    """Find the pictures that look most like this one, or like several together, best first."""
     with Terminal(verbose, quiet=quiet) as terminal:
+        query = asking.question(words, crop)
         settings = settings_with(device=device, precision=precision)
         if settings.device == "auto":
             # One picture is embedded before PyTorch would have been imported.
@@ -72,13 +68,13 @@ def search(
 
 
 def _search(
-    opened: Index, query: str, limit: int, hit_format: show.HitFormat, terminal: Terminal
+    opened: Index, query: Query, limit: int, hit_format: show.HitFormat, terminal: Terminal
 ) -> None:
     started = time.perf_counter()
     hits = opened.search(query, limit=limit)
     seconds = time.perf_counter() - started
     if hit_format is show.HitFormat.json:
-        asked = {"path": query, "limit": limit}
+        asked = {**query.described(), "limit": limit}
         typer.echo(show.as_json(asked, opened.info().model, hits, seconds))
     elif hit_format is show.HitFormat.paths:
         for hit in hits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,19 @@ class Embedder(Protocol):
 
     def embed(self, pictures: Pixels) -> npt.NDArray[np.float32]:
         """(n, height, width, 3) uint8 -> (n, dim) float32, unit rows."""
+
+
+@runtime_checkable
+class TextEmbedder(Protocol):
+    """An embedder whose model also reads words, into the same space as pictures."""
+
+    def embed_text(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Texts -> (n, dim) float32, unit rows."""
+
+
+def words_embedder(embedder: Embedder) -> TextEmbedder | None:
+    """The embedder as one that reads words; None where its model does not."""
+    return embedder if isinstance(embedder, TextEmbedder) else None
 
 
 class Engine(Protocol):

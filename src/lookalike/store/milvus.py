@@ -238,24 +238,39 @@ class MilvusStore:
             offset: how many of the nearest are left out; the two add up to 16,384 at most.
             condition: an expression of Milvus's that the rows must meet; see `filters`.
         """
+        one = vector[np.newaxis]
+        (hits,) = self.search_many(one, limit=limit, offset=offset, condition=condition)
+        return hits
+
+    def search_many(
+        self,
+        vectors: npt.NDArray[np.float32],
+        *,
+        limit: int,
+        offset: int = 0,
+        condition: str = "",
+    ) -> list[list[Hit]]:
+        """As `search` for each of the (n, dim) unit `vectors`, in one call."""
         fields = ["id", *schema.FACT_FIELDS, "$meta"]
-        whole = limit <= self._whole_rows
-        (found,) = self._database.search(
+        whole = limit * len(vectors) <= self._whole_rows
+        found = self._database.search(
             self.collection,
-            data=[vector],
+            data=list(vectors),
             limit=limit,
             filter=condition,
             search_params={"offset": offset},
             output_fields=fields if whole else ["id"],
         )
-        rows = [hit["entity"] for hit in found]
+        rows = {hit["entity"]["id"]: hit["entity"] for hits in found for hit in hits}
         if not whole:
-            by_id = {row["id"]: row for row in self._rows([row["id"] for row in rows], fields)}
-            # One may have been deleted meanwhile.
-            found = [hit for hit in found if hit["entity"]["id"] in by_id]
-            rows = [by_id[hit["entity"]["id"]] for hit in found]
+            rows = {row["id"]: row for row in self._rows(list(rows), fields)}
         return [
-            schema.to_hit(row, float(hit["distance"])) for row, hit in zip(rows, found, strict=True)
+            [
+                schema.to_hit(rows[hit["entity"]["id"]], float(hit["distance"]))
+                for hit in hits
+                if hit["entity"]["id"] in rows  # it may have been deleted meanwhile
+            ]
+            for hits in found
         ]
 
     def size_bytes(self) -> int | None:

@@ -1,0 +1,56 @@
+"""The question on the command line."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from lookalike.errors import InvalidQuestion
+from lookalike.query.question import Query
+from lookalike.settings import Settings
+
+EXAMPLE = "Example: lookalike search beach.jpg + 0.5:sunset.jpg - crowd.jpg"
+
+Terms = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="QUERY",
+        help="Pictures, or words in quotes: a file, a member of an archive, an address, id:… of a "
+        "hit, clipboard:, or - for stdin. Several are added; + and - between them, a weight before "
+        "one (0.5:a.jpg) and the part of one after it (a.jpg@10%,10%,50%,50%) say how.",
+        show_default=False,
+    ),
+]
+CropOption = Annotated[
+    str | None,
+    typer.Option(
+        "--crop",
+        metavar="X,Y,W,H",
+        help="The part of the picture that is meant: left, top, width and height, all in pixels or "
+        "all in percent (10%,10%,50%,50%).",
+        show_default=False,
+    ),
+]
+
+
+def question(words: list[str], crop: str | None) -> Query:
+    """What is asked; a picture is read from stdin where it stands for one."""
+    return Query.parse(words, stdin=_Stdin().read).cropped(crop)
+
+
+class _Stdin:
+    """Can be read once."""
+
+    def __init__(self) -> None:
+        self._is_read = False
+
+    def read(self) -> bytes:
+        """All of it."""
+        if self._is_read:
+            raise InvalidQuestion("stdin (-) can be only one of the terms.")
+        if sys.stdin.isatty():
+            raise InvalidQuestion("'-' reads a picture from stdin; pipe or redirect one there.")
+        self._is_read = True
+        return sys.stdin.buffer.read(Settings.from_environment().max_bytes)
