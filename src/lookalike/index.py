@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 
+import numpy as np
+
 from lookalike.embed.embedder import Embedder
-from lookalike.errors import InvalidSetting
 from lookalike.insight.evaluation import Evaluation, evaluate
 from lookalike.keeping import Keeping
 from lookalike.opening import open_store
+from lookalike.query.answer import MAX_LIMIT, Wanted, all_hits, answer, answers
 from lookalike.query.picture import Question, question_vector
 from lookalike.records import Hit, IndexInfo
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute
 
-MAX_LIMIT = 16_384
+__all__ = ["MAX_LIMIT", "Index"]
 
 
 class Index(Keeping):
@@ -79,17 +81,80 @@ class Index(Keeping):
         )
         return cls(store, embedder=embedder, settings=settings)
 
-    def search(self, question: Question, *, limit: int = 10) -> list[Hit]:
+    def search(
+        self,
+        question: Question,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        where: str | None = None,
+        min_score: float | None = None,
+        auto: bool = False,
+        diverse: bool = False,
+    ) -> list[Hit]:
         """The pictures most similar to a picture file, or to a picture in memory, best first.
+
+        Hits with equal scores are ordered by id, so the same question has the same answer, and
+        pages fit together as long as the index does not change.
+
+        Args:
+            question: what to look for.
+            limit: how many hits at most, up to 16,384.
+            offset: how many of the best hits are left out; beyond 16,384 that takes longer.
+            where: what the pictures must be: ``width > 1000 and label = "cat"``.
+            min_score: the worst score of a hit: at least this, but for L2, which is a distance, at
+                most this.
+            auto: only hits that stand out from the rest of the index; often there are none.
+            diverse: nearly identical hits are one, with the number of the others.
 
         Raises:
             PictureError: the file cannot be used.
-            InvalidSetting: `limit` is not in 1 … 16,384.
+            InvalidSetting: `limit` is not in 1 … 16,384, or `offset` is negative.
+            InvalidQuestion: the filter is none, or has a field that no picture has.
         """
-        if not 1 <= limit <= MAX_LIMIT:
-            raise InvalidSetting("limit", limit, f"from 1 to {MAX_LIMIT}")
+        wanted = Wanted(
+            limit=limit,
+            offset=offset,
+            where=where,
+            min_score=min_score,
+            auto=auto,
+            diverse=diverse,
+        )
         vector = question_vector(question, embedder=self.embedder, settings=self._settings)
-        return self._store.search(vector, limit=limit)
+        return answer(vector, wanted, self._store)
+
+    def search_many(
+        self,
+        questions: Iterable[Question],
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        where: str | None = None,
+        min_score: float | None = None,
+    ) -> list[list[Hit]]:
+        """`search` for each of the questions, which asks the database once for all of them."""
+        wanted = Wanted(limit=limit, offset=offset, where=where, min_score=min_score)
+        vectors = [
+            question_vector(question, embedder=self.embedder, settings=self._settings)
+            for question in questions
+        ]
+        return answers(np.stack(vectors), wanted, self._store) if vectors else []
+
+    def hits(
+        self,
+        question: Question,
+        *,
+        where: str | None = None,
+        min_score: float | None = None,
+        auto: bool = False,
+    ) -> Iterator[Hit]:
+        """All pictures, most similar first, as `search` orders them; taken as far as you like.
+
+        Those after the first some hundred are ranked when they are reached, all at once.
+        """
+        wanted = Wanted(where=where, min_score=min_score, auto=auto)
+        vector = question_vector(question, embedder=self.embedder, settings=self._settings)
+        return all_hits(vector, wanted, self._store)
 
     def evaluate(self, labels: Mapping[str, str]) -> Evaluation:
         """How often the nearest pictures have the same label, each asked against all others.

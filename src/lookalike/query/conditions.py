@@ -21,6 +21,8 @@ from lookalike.sources.names import absolute
 from lookalike.store import filters
 from lookalike.store.schema import ANIMATED_FIELD
 
+NAMES_SHOWN = 30
+YEARS = range(1000, 10_000)  # of numbers, which are seconds else
 MAX_COMPARISONS = 500  # Servers read chains of them recursively.
 INT64_MAX = 2**63 - 1
 TEXTS = ("id", "path", "content", "format")
@@ -70,29 +72,32 @@ class _Meaning:
         self.comparisons = 0
 
     def of(self, node: Tree, *, positive: bool) -> str:
+        """The expression for a part of the tree, or for its opposite."""
+        if isinstance(node, tree.Not):
+            return self.of(node.part, positive=not positive)
+        if isinstance(node, tree.Joined):
+            word = node.word if positive else {"and": "or", "or": "and"}[node.word]
+            return filters.joined(word, [self.of(part, positive=positive) for part in node.parts])
         self.comparisons += 1
-        match node:
-            case tree.Joined(word, parts):
-                word = word if positive else {"and": "or", "or": "and"}[word]
-                return filters.joined(word, [self.of(part, positive=positive) for part in parts])
-            case tree.Not(part):
-                return self.of(part, positive=not positive)
-            case tree.Compare(field, operator, value):
-                operator = operator if positive else _OPPOSITE[operator]
-                return self._compare(field, operator, value)
-            case tree.OneOf(field, values):
-                return self._one_of(field, values, positive=positive)
-            case tree.Under(field, folder):
-                if field.name != "path":
-                    raise fault(field.column, f"only path can be under a folder, not {field.name}.")
-                below = filters.under if positive else filters.not_under
-                return below(absolute(folder.value))
-            case tree.Missing(field):
-                return self._missing(field, positive=positive)
-            case tree.Flag(field):
-                if field.name in NAMES and field.name != ANIMATED_FIELD:
-                    raise fault(field.column, f"compare {field.name} with something.")
-                return self._compare(field, "==", Value("boolean", positive, field.column))
+        if isinstance(node, tree.Compare):
+            operator = node.operator if positive else _OPPOSITE[node.operator]
+            return self._compare(node.field, operator, node.value)
+        if isinstance(node, tree.OneOf):
+            return self._one_of(node.field, node.values, positive=positive)
+        return self._simple(node, positive=positive)
+
+    def _simple(self, node: tree.Under | tree.Missing | tree.Flag, *, positive: bool) -> str:
+        field = node.field
+        if isinstance(node, tree.Missing):
+            return self._missing(field, positive=positive)
+        if isinstance(node, tree.Flag):
+            if field.name in NAMES and field.name != ANIMATED_FIELD:
+                raise fault(field.column, f"compare {field.name} with something.")
+            return self._compare(field, "==", Value("boolean", positive, field.column))
+        if field.name != "path":
+            raise fault(field.column, f"only path can be under a folder, not {field.name}.")
+        below = filters.under if positive else filters.not_under
+        return below(absolute(node.folder.value))
 
     def _compare(self, field: Name, operator: str, value: Value) -> str:
         name = ALIASES.get(field.name, field.name)
@@ -155,7 +160,7 @@ class _Meaning:
 
 def _all(names: Sequence[str]) -> str:
     shown = sorted(set(names))
-    return ", ".join(shown[:30]) + (", …" if len(shown) > 30 else "")
+    return ", ".join(shown[:NAMES_SHOWN]) + (", …" if len(shown) > NAMES_SHOWN else "")
 
 
 def _animated(operator: str, value: Value) -> str:
@@ -170,7 +175,7 @@ def _time(name: str, operator: str, value: Value) -> str:
     """A date is a span: equal is what lies in it, less what lies before, greater what after."""
     unit = TIMES[name]
     if value.kind == "number" and isinstance(value.value, int):
-        year = span(str(value.value)) if 1000 <= value.value <= 9999 else None
+        year = span(str(value.value)) if value.value in YEARS else None
         start, end = year or (value.value, value.value + 1)
         if year is None and unit > 1:
             start, end, unit = value.value, value.value + 1, 1
@@ -202,8 +207,9 @@ def _whole(name: str, value: Value) -> int:
         size = float(found[1]) * (1024 if found[3] else 1000) ** _UNITS[found[2]]
         if math.isfinite(size) and size <= INT64_MAX:
             return round(size)
-    if value.kind == "number" and isinstance(value.value, int) and abs(value.value) <= INT64_MAX:
-        return value.value
+    number: object = value.value
+    if value.kind == "number" and isinstance(number, int) and abs(number) <= INT64_MAX:
+        return number
     units = ", or a size like 2MB or 1.5GiB" if name in ("size", "size_bytes") else ""
     raise fault(value.column, f"{name} takes a whole number{units}.")
 

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta, timezone
 
 _PARTS = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d\d?)(?:-(?P<day>\d\d?)"
-    r"(?:[T ](?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?P<offset>Z|[+-]\d\d:\d\d)?)?)?)?"
+    r"(?:[T ](?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d))?"
+    r"(?P<offset>Z|[+-]\d\d:\d\d)?)?)?)?"
 )
 
 

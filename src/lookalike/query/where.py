@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
@@ -149,10 +149,10 @@ def parse(text: str) -> Tree:
     if len(text) > MAX_CHARACTERS:
         raise InvalidQuestion(f"where: a filter has at most {MAX_CHARACTERS:,} characters.")
     if not text.strip():
-        raise InvalidQuestion('where: the filter is empty; write one like: width > 1000')
+        raise InvalidQuestion("where: the filter is empty; write one like: width > 1000")
     _check_depth(text)
     try:
-        tree: Tree = _parser().parse(text)
+        tree = cast("Tree", _parser().parse(text))
     except UnexpectedInput as error:
         raise _unexpected(text, error) from None
     except VisitError as error:
@@ -176,7 +176,8 @@ def _check_depth(text: str) -> None:
 
 def _unexpected(text: str, error: UnexpectedInput) -> InvalidQuestion:
     if isinstance(error, UnexpectedCharacters):
-        column, char = error.pos_in_stream + 1, text[error.pos_in_stream]
+        at = error.pos_in_stream or 0
+        column, char = at + 1, text[at]
         if char in "\"'":
             return fault(column, f"the text that begins here has no closing {char}")
         return fault(column, f"{char!r} is not expected here.")

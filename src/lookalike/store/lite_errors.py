@@ -33,6 +33,7 @@ class CauseOfFailure(logging.Handler):
         self._logger.setLevel(logging.ERROR)
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
         if record.exc_info:
             self.error = record.exc_info[1]
 

@@ -1,4 +1,4 @@
-"""What the rows are asked: which are nearest, in an order that lasts, and what most of them are like.
+"""Which rows are nearest, in an order that lasts, and what most rows are like.
 
 - Equal rows have scores that differ in the last bits of a float32, and from time to time, as rows
   wait in memory or lie in files. Scores are therefore rounded, and equal ones ordered by id.
@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ DIGITS = 6
 SAMPLE_ROWS = 1500
 SAMPLE_LASTS_S = 60.0  # others may write to a server
 
+Found = TypeVar("Found")
 Scored = tuple[str, float]
 """An id and its score."""
 
@@ -136,8 +137,10 @@ class Nearest:
         return self._hits(page)
 
     def hits(self, vector: Vector, *, condition: str = "") -> Iterator[Hit]:
-        """All rows, nearest first, as `search` orders them; those after the first some hundred
-        are looked for only when they are reached."""
+        """All rows, nearest first, as `search` orders them.
+
+        Those after the first some hundred are looked for only when they are reached.
+        """
         first = self.search(vector, limit=FIRST_HITS, condition=condition)
         yield from first
         if len(first) < FIRST_HITS:
@@ -236,12 +239,13 @@ class Nearest:
             self.collection, filter=condition, output_fields=fields, limit=rows
         )
 
-    def _remembered(self, name: str, ask: Any) -> Any:
+    def _remembered(self, name: str, ask: Callable[[], Found]) -> Found:
         now = time.monotonic()
         known = self._samples.get(name)
         if known is None or now - known[0] > SAMPLE_LASTS_S:
             self._samples[name] = known = (now, ask())
-        return known[1]
+        found: Found = known[1]
+        return found
 
     def _forget_samples(self) -> None:
         self._samples.clear()
