@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from lookalike.embed.embedder import Embedder
-from lookalike.errors import InvalidSetting
 from lookalike.insight.evaluation import Evaluation, evaluate
 from lookalike.keeping import Keeping
 from lookalike.opening import open_store
+from lookalike.query.answer import MAX_LIMIT, Wanted, all_hits, answer, answers
 from lookalike.query.question import Query, Question
 from lookalike.query.terms import Crop
 from lookalike.query.vectors import Vectors, question_vectors
@@ -18,7 +18,7 @@ from lookalike.records import Hit, IndexInfo, Vector, row_id
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute
 
-MAX_LIMIT = 16_384
+__all__ = ["MAX_LIMIT", "Index"]
 
 
 class Index(Keeping):
@@ -82,37 +82,87 @@ class Index(Keeping):
         return cls(store, embedder=embedder, settings=settings)
 
     def search(
-        self, question: Question, *, limit: int = 10, crop: Crop | str | None = None
+        self,
+        question: Question,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        where: str | None = None,
+        crop: Crop | str | None = None,
+        min_score: float | None = None,
+        auto: bool = False,
+        diverse: bool = False,
     ) -> list[Hit]:
         """The pictures most similar to what is asked with, best first.
+
+        Hits with equal scores are ordered by id, so the same question has the same answer, and
+        pages fit together as long as the index does not change.
 
         Args:
             question: a path, the address of a picture, an Image of Pillow, the bytes of a picture
                 file, `Words`, or several of these as a `Query`. A text means what it means on the
                 command line, so one that is no file may be words.
-            limit: how many at most.
+            limit: how many hits at most, up to 16,384.
+            offset: how many of the best hits are left out; beyond 16,384 that takes longer.
             crop: the part that is meant of the question's only picture: a `Crop`, or ``X,Y,W,H`` in
                 pixels or percent.
+            where: what the pictures must be: ``width > 1000 and label = "cat"``.
+            min_score: the worst score of a hit: at least this, but for L2, which is a distance, at
+                most this.
+            auto: only hits that stand out from the rest of the index; often there are none.
+            diverse: nearly identical hits are one, with the number of the others.
 
         Raises:
-            InvalidQuestion: it makes no sense, or none for this index.
+            InvalidQuestion: the question or the filter makes no sense, or none for this index.
             PictureError: a picture cannot be used.
-            InvalidSetting: `limit` is not in 1 … 16,384.
+            InvalidSetting: `limit` is not in 1 … 16,384, or `offset` is negative.
         """
-        _check(limit)
+        wanted = Wanted(
+            limit=limit,
+            offset=offset,
+            where=where,
+            min_score=min_score,
+            auto=auto,
+            diverse=diverse,
+        )
         (vector,) = self._vectors([Query.of(question).cropped(crop)])
-        return self._store.search(vector, limit=limit)
+        return answer(vector, wanted, self._store)
 
-    def search_many(self, questions: Sequence[Question], *, limit: int = 10) -> list[list[Hit]]:
-        """As `search` for each of some questions, with one call to the model and the database.
+    def search_many(
+        self,
+        questions: Sequence[Question],
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        where: str | None = None,
+        min_score: float | None = None,
+    ) -> list[list[Hit]]:
+        """`search` for each of the questions, with one call to the model and the database.
 
         All pictures are in memory at once, as the model takes them.
         """
-        _check(limit)
+        wanted = Wanted(limit=limit, offset=offset, where=where, min_score=min_score)
         if not questions:
             return []
         vectors = self._vectors([Query.of(question) for question in questions])
-        return self._store.search_many(vectors, limit=limit)
+        return answers(vectors, wanted, self._store)
+
+    def hits(
+        self,
+        question: Question,
+        *,
+        where: str | None = None,
+        crop: Crop | str | None = None,
+        min_score: float | None = None,
+        auto: bool = False,
+    ) -> Iterator[Hit]:
+        """All pictures, most similar first, as `search` orders them; taken as far as you like.
+
+        Those after the first some hundred are ranked when they are reached, all at once.
+        """
+        wanted = Wanted(where=where, min_score=min_score, auto=auto)
+        (vector,) = self._vectors([Query.of(question).cropped(crop)])
+        return all_hits(vector, wanted, self._store)
 
     def _vectors(self, queries: Sequence[Query]) -> Vectors:
         return question_vectors(
@@ -172,8 +222,3 @@ class Index(Keeping):
         at: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _check(limit: int) -> None:
-    if not 1 <= limit <= MAX_LIMIT:
-        raise InvalidSetting("limit", limit, f"from 1 to {MAX_LIMIT}")

@@ -83,6 +83,7 @@ class Hit:
     L2 is the squared Euclidean distance in [0, 4], smaller is closer. `taken_at` is seconds since
     the epoch or None; `animated` is true where the picture is the first of an animation;
     `content` is the BLAKE2b-128 of the file's bytes in hex; `metadata` holds the user's own fields.
+    `similar_count` is how many nearly identical hits a diverse search has left out for this one.
     """
 
     path: str
@@ -96,6 +97,7 @@ class Hit:
     animated: bool = False
     content: str = ""
     metadata: Fields = field(default_factory=dict)
+    similar_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

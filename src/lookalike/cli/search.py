@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lookalike.cli import asking, show
+from lookalike.cli import answering, asking, show
 from lookalike.cli.options import (
     Collection,
     Database,
@@ -24,6 +24,7 @@ from lookalike.cli.options import (
 )
 from lookalike.cli.terminal import Terminal
 from lookalike.index import MAX_LIMIT, Index
+from lookalike.query.answer import Wanted
 from lookalike.query.question import Query
 
 
@@ -36,6 +37,11 @@ def search(
         show.HitFormat, typer.Option("--format", help="How to print the hits.")
     ] = show.HitFormat.table,
     crop: asking.CropOption = None,
+    offset: answering.Offset = 0,
+    where: answering.Where = None,
+    min_score: answering.MinScore = None,
+    auto: answering.Auto = False,
+    diverse: answering.Diverse = False,
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
@@ -64,22 +70,30 @@ def search(
             preload=True,
             settings=settings,
         ) as opened:
-            _search(opened, query, limit, hit_format, terminal)
+            wanted = Wanted(
+                limit=limit,
+                offset=offset,
+                where=where,
+                min_score=min_score,
+                auto=auto,
+                diverse=diverse,
+            )
+            _search(opened, query, wanted, hit_format, terminal)
 
 
 def _search(
-    opened: Index, query: Query, limit: int, hit_format: show.HitFormat, terminal: Terminal
+    opened: Index, query: Query, wanted: Wanted, hit_format: show.HitFormat, terminal: Terminal
 ) -> None:
     started = time.perf_counter()
-    hits = opened.search(query, limit=limit)
+    hits = opened.search(query, **dataclasses.asdict(wanted))
     seconds = time.perf_counter() - started
     if hit_format is show.HitFormat.json:
-        asked = {**query.described(), "limit": limit}
+        asked = {**query.described(), **answering.said(wanted)}
         typer.echo(show.as_json(asked, opened.info().model, hits, seconds))
     elif hit_format is show.HitFormat.paths:
         for hit in hits:
             typer.echo(hit.path)
     elif hits:
         show.print_table(hits)
-    else:
-        terminal.say("The index is empty; add pictures with: lookalike index FOLDER")
+    if not hits:
+        answering.say_nothing_found(terminal, pictures=len(opened), wanted=wanted)

@@ -53,6 +53,7 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
         below: a folder that is left out in front of the paths.
     """
     with_metadata = any(hit.metadata for hit in hits)
+    with_copies = any(hit.similar_count for hit in hits)
     rows = [
         (
             str(rank),
@@ -60,6 +61,7 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
             visible(hit.path.removeprefix(below)),
             f"{hit.width}×{hit.height}",
             readable_bytes(hit.size_bytes),
+            *([f"+{hit.similar_count}" if hit.similar_count else ""] if with_copies else []),
             *([visible(readable_fields(hit.metadata))] if with_metadata else []),
         )
         for rank, hit in enumerate(hits, 1)
@@ -70,6 +72,7 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
         Column("path"),
         Column("pixels", justify="right"),
         Column("size", justify="right"),
+        *([Column("alike", justify="right")] if with_copies else []),
         *([Column("metadata")] if with_metadata else []),
     ]
     if sys.stdout.isatty():

@@ -21,6 +21,10 @@ class Database(Protocol):
 
     shown: str
 
+    @property
+    def window(self) -> int | None:
+        """How many rows one search finds at most; None for any number."""
+
     def ask(self, method: str, *args: Any, **options: Any) -> Any:
         """The answer of pymilvus's ``MilvusClient.method``.
 

@@ -2,7 +2,6 @@
 
 - The database is a folder that one process has open at a time; the first client of a process
   starts it and it must be let go explicitly, or the lock stays until the process ends.
-- pymilvus hides why a database could not be opened; only a log record holds the cause.
 - An indexed collection reopens released and must be loaded.
 - Rows wait in a table in memory until `flush`, and are searched slowly until then. A kill cannot
   lose them, for they are in the write-ahead log; a power cut can, for that is not synced.
@@ -10,38 +9,28 @@
 - ``upsert`` keeps those dynamic fields of the old row that the new one lacks. ``insert`` replaces a
   row of the same id as a whole, in one entry of the write-ahead log, so it is what writes here.
 - Writes of several threads are not kept apart.
-- The system's errors are passed on as text.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
+import itertools
 import logging
-import os
-import re
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError
+from milvus_lite.exceptions import MilvusLiteError
 from milvus_lite.server_manager import server_manager_instance as lite_servers
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from lookalike.errors import (
-    IndexIncompatible,
-    IndexLocked,
-    IndexNotFound,
-    IndexNotWritable,
-    StorageFull,
-    StoreError,
-)
+from lookalike.errors import IndexIncompatible, IndexNotFound, IndexNotWritable
 from lookalike.store import filters, lite_columns, lite_files
 from lookalike.store.database import Row
+from lookalike.store.lite_errors import CauseOfFailure, cannot_open, mapped
 
 # Often enough that Lite's memory stays small; a flush of this many takes about 50 ms.
 FLUSH_ROWS = 512
@@ -114,10 +103,26 @@ class LiteDatabase:
         with self._mapped_errors():
             return lite_columns.where(self._directly, wanted, fields, limit)
 
+    @property
+    def window(self) -> int | None:
+        """The client's; Milvus Lite itself has none."""
+        return 16_384 if self._directly is None else None
+
     def search(self, collection: str, **options: Any) -> list[list[Row]]:
-        """Nothing is ever late here."""
-        found: list[list[Row]] = self.ask("search", collection, **options)
-        return found
+        """Without the client, which takes milliseconds for turning rows into messages and back."""
+        if self._directly is None:
+            found: list[list[Row]] = self.ask("search", collection, **options)
+            return found
+        with self._mapped_errors():
+            answers: list[list[Row]] = self._directly.search(
+                options["data"],
+                top_k=options["limit"],
+                expr=options["filter"] or None,
+                output_fields=options["output_fields"],
+            )
+        for hit in itertools.chain.from_iterable(answers):
+            hit["entity"]["id"] = hit["id"]  # as the client has it
+        return answers
 
     def write(self, collection: str, rows: list[Row]) -> None:
         """Write to the log; now and then everything goes into files."""
@@ -167,7 +172,7 @@ class LiteDatabase:
         try:
             yield
         except (MilvusException, MilvusLiteError, OSError) as error:
-            raise _mapped(self.shown, error) from error
+            raise mapped(self.shown, error) from error
 
 
 def open_lite(path: Path, *, create: bool, name: str) -> Any:
@@ -189,7 +194,7 @@ def open_lite(path: Path, *, create: bool, name: str) -> Any:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise IndexNotWritable(str(path), error.strerror or str(error)) from error
-    with _opening, _CauseOfFailure() as cause:
+    with _opening, CauseOfFailure() as cause:
         try:
             client = MilvusClient(
                 str(path),
@@ -197,7 +202,7 @@ def open_lite(path: Path, *, create: bool, name: str) -> Any:
                 dedicated=True,  # others are never closed
             )
         except MilvusException as error:
-            raise _cannot_open(str(path), cause.error or error) from cause.error
+            raise cannot_open(str(path), cause.error or error) from cause.error
         if not _opened[str(path)]:
             lite_files.finish_flushes(path)
         _opened[str(path)] += 1
@@ -211,61 +216,3 @@ def _release(database: str) -> None:
         if _opened[database] <= 0:
             del _opened[database]
             lite_servers.release_server(database)
-
-
-class _CauseOfFailure(logging.Handler):
-    """Keeps the exception that Milvus Lite logs, and keeps it off the terminal."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.error: BaseException | None = None
-        self._logger = logging.getLogger("milvus_lite.server_manager")
-        self._logger.setLevel(logging.ERROR)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info:
-            self.error = record.exc_info[1]
-
-    def __enter__(self) -> _CauseOfFailure:
-        self._propagated, self._logger.propagate = self._logger.propagate, False
-        self._logger.addHandler(self)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._logger.removeHandler(self)
-        self._logger.propagate = self._propagated
-
-
-def _cannot_open(database: str, error: BaseException) -> StoreError:
-    if isinstance(error, DataDirLockedError):
-        return IndexLocked(database)
-    if isinstance(error, MilvusLiteError):
-        return IndexIncompatible(
-            f"{database} cannot be read ({error}). Move it away and index the folders again."
-        )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return StorageFull(database)
-    if isinstance(error, OSError):
-        return IndexNotWritable(database, error.strerror or str(error))
-    return StoreError(f"{database} cannot be opened ({error}).")
-
-
-def _mapped(database: str, error: Exception) -> StoreError:
-    message = str(getattr(error, "message", error))
-    found = re.search(r"\[errno (\d+)\]", message, re.IGNORECASE)
-    number = int(found[1]) if found else None
-    if number in {errno.ENOSPC, errno.EDQUOT} or "No space left" in message:
-        return StorageFull(database)
-    if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return IndexNotWritable(database, os.strerror(number))
-    if number is not None:
-        return StoreError(
-            f"{database} could not be read or written ({os.strerror(number)}). Everything "
-            "committed so far is kept; see to its disk and run the same command again."
-        )
-    return StoreError(f"{database} failed: {message}")

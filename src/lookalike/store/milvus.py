@@ -18,18 +18,18 @@ import numpy.typing as npt
 from pymilvus import DataType, MilvusClient
 
 from lookalike.errors import IndexIncompatible, IndexNotFound, StoreError
-from lookalike.records import Fields, Hit, ImageRecord, Stamp, Twin, Vector
+from lookalike.records import Fields, ImageRecord, Stamp, Twin
 from lookalike.store import filters, schema
 from lookalike.store.address import address_of
 from lookalike.store.database import INDEX_TYPE, Database
+from lookalike.store.nearest import MAX_WINDOW, Nearest
 from lookalike.store.schema import CollectionModel
 
 PAGE_ROWS = 4096
-MAX_WINDOW = 16_384  # Milvus's limit on offset + limit
 MESSAGE_BYTES = 32_000_000  # half of what servers take
 
 
-class MilvusStore:
+class MilvusStore(Nearest):
     """The rows of one collection. Methods may be called from several threads.
 
     `database` is its path or its address, without anything secret.
@@ -56,6 +56,7 @@ class MilvusStore:
         Raises:
             StoreError: one of its kinds.
         """
+        super().__init__()
         self._database = _opened(
             database, collection, create=create is not None, token=token, wait_s=wait_s
         )
@@ -153,15 +154,6 @@ class MilvusStore:
         """The whole rows of those `ids` that have one."""
         return [schema.to_record(row) for row in self._rows(ids, ["*"])]
 
-    def _rows(self, ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
-        heavy = "$meta" in fields or "*" in fields
-        size = self._whole_rows if heavy else len(ids) or 1
-        return [
-            row
-            for start in range(0, len(ids), size)
-            for row in self._database.get(self.collection, ids[start : start + size], fields)
-        ]
-
     def upsert(self, records: Sequence[ImageRecord]) -> None:
         """Write whole rows; nothing of a row with the same path remains.
 
@@ -170,20 +162,17 @@ class MilvusStore:
         for start in range(0, len(records), self._whole_rows):
             part = records[start : start + self._whole_rows]
             self._database.write(self.collection, [schema.to_row(record) for record in part])
+        self._forget_samples()
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove the rows of `ids`; ids without a row are ignored."""
         if ids:
             self._database.delete(self.collection, list(ids))
+            self._forget_samples()
 
     def flush(self) -> None:
         """Make what was written outlive a power cut, too."""
         self._database.flush(self.collection)
-
-    def count(self) -> int:
-        """The number of rows."""
-        rows = self._database.query(self.collection, filter="", output_fields=["count(*)"])
-        return int(rows[0]["count(*)"])
 
     def paths_under(self, folder: str | None) -> Iterator[list[tuple[str, str]]]:
         """Pages of (id, path) of all rows below a folder, of all rows where it is None.
@@ -226,52 +215,6 @@ class MilvusStore:
             self.collection, data=list(vectors), limit=limit, filter=condition, output_fields=["id"]
         )
         return [[(hit["entity"]["id"], float(hit["distance"])) for hit in hits] for hits in found]
-
-    def search(
-        self, vector: Vector, *, limit: int, offset: int = 0, condition: str = ""
-    ) -> list[Hit]:
-        """The rows nearest to a unit `vector`, best first, scored by the collection's metric.
-
-        Args:
-            vector: (dim,) float32.
-            limit: how many at most.
-            offset: how many of the nearest are left out; the two add up to 16,384 at most.
-            condition: an expression of Milvus's that the rows must meet; see `filters`.
-        """
-        one = vector[np.newaxis]
-        (hits,) = self.search_many(one, limit=limit, offset=offset, condition=condition)
-        return hits
-
-    def search_many(
-        self,
-        vectors: npt.NDArray[np.float32],
-        *,
-        limit: int,
-        offset: int = 0,
-        condition: str = "",
-    ) -> list[list[Hit]]:
-        """As `search` for each of the (n, dim) unit `vectors`, in one call."""
-        fields = ["id", *schema.FACT_FIELDS, "$meta"]
-        whole = limit * len(vectors) <= self._whole_rows
-        found = self._database.search(
-            self.collection,
-            data=list(vectors),
-            limit=limit,
-            filter=condition,
-            search_params={"offset": offset},
-            output_fields=fields if whole else ["id"],
-        )
-        rows = {hit["entity"]["id"]: hit["entity"] for hits in found for hit in hits}
-        if not whole:
-            rows = {row["id"]: row for row in self._rows(list(rows), fields)}
-        return [
-            [
-                schema.to_hit(rows[hit["entity"]["id"]], float(hit["distance"]))
-                for hit in hits
-                if hit["entity"]["id"] in rows  # it may have been deleted meanwhile
-            ]
-            for hits in found
-        ]
 
     def size_bytes(self) -> int | None:
         """Bytes that the database takes on disk; None for a server."""

@@ -59,6 +59,8 @@ logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 class ServerDatabase:
     """A `Database` on a server."""
 
+    window = 16_384
+
     def __init__(self, address: Address, *, wait_s: float) -> None:
         """Connect to it; a server that is not there is not waited for.
 
