@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookalike.query.conditions import condition_of
-from lookalike.records import ImageRecord, Stamp
+from lookalike.records import ImageRecord, Stamp, row_id
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
 from tests.conftest import KINDS, new_place
@@ -229,7 +229,12 @@ def facts() -> st.SearchStrategy[Said]:
         st.builds(text, st.just("path"), SIGNS, st.sampled_from([r.path for r in ROWS[:9]])),
         st.builds(under, st.sampled_from([*FOLDERS, "/a/", "/nothing"])),
         st.builds(moment, SIGNS, st.sampled_from(dates)),
-        st.builds(listed, sides, st.lists(st.sampled_from([1, 2, 4, 9]), min_size=1), st.sampled_from(["in", "not in"])),
+        st.builds(
+            listed,
+            sides,
+            st.lists(st.sampled_from([1, 2, 4, 9]), min_size=1),
+            st.sampled_from(["in", "not in"]),
+        ),
         st.sampled_from([
             Said("animated", lambda record: record.animated),
             Said("animated = FALSE", lambda record: not record.animated),
@@ -238,7 +243,7 @@ def facts() -> st.SearchStrategy[Said]:
             Said("width is missing", lambda record: False),
             Said("label is missing", lambda record: "label" not in record.metadata),
             Said("rating is not missing", lambda record: "rating" in record.metadata),
-            Said("mixed is missing", lambda record: record.metadata.get("mixed") is None),
+            Said("in is missing", lambda record: "in" not in record.metadata),
         ]),
     )  # fmt: skip
 
@@ -285,3 +290,159 @@ seeded = settings(
 @given(said=filters)
 def test_a_filter_finds_the_rows_that_meet_it(store: MilvusStore, said: Said) -> None:
     assert found(store, said.text) == {row.path for row in ROWS if said.meets(row) is True}
+
+
+class Own:
+    """What is known of own fields, without a database."""
+
+    def kinds(self) -> dict[str, frozenset[type]]:
+        return {"label": frozenset({str}), "tags": frozenset({list}), "path": frozenset({str})}
+
+    def any(self, condition: str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "said"),
+    [
+        ("widht > 1000", 1, "unknown field 'widht'; did you mean width?"),
+        ("width > 1 and lable = 'x'", 15, "unknown field 'lable'; did you mean label?"),
+        ("xyzzy is missing", 1, "unknown field 'xyzzy'; there are animated, content,"),
+        ("label > 5", 9, "label holds text, not numbers"),
+        ("label", 1, "label holds text, not true or false"),
+        ("tags = 'x'", 8, "tags holds lists, not text"),
+        ("width = 'x'", 9, "width takes a whole number"),
+        ("width = 1.5", 9, "width takes a whole number"),
+        ("width > 2MB", 9, "width takes a whole number"),
+        ("size > 1.5", 8, "size takes a whole number, or a size like 2MB"),
+        ("size > 99999999 TB", 8, "size takes a whole number, or a size"),
+        ("format = 5", 10, "format takes a text in quotes"),
+        ("path in ['a', 5]", 15, "path takes a text in quotes"),
+        ("format under '/a'", 1, "only path can be under a folder, not format"),
+        ("width", 1, "compare width with something"),
+        ("taken_at > 'summer'", 12, "taken_at takes a date like 2025-06-01"),
+        ("taken_at > 2025-13", 12, "taken_at takes a date like"),
+        ("taken_at > 2025-02-30", 12, "taken_at takes a date like"),
+        ("modified_at > 3000", 15, "beyond what mtime_ns can hold"),
+        ("label = 2025-06-01", 9, "only taken_at and modified_at are dates"),
+        ("label = 2MB", 9, "only size has units"),
+        ("label = 99999999999999999999", 9, "this number is too large"),
+        ("label = 1e999", 9, "this number is too large"),
+        ("label > true", 9, "true and false have no order; write: label = true"),
+        ("animated = 1", 12, "animated is true or false"),
+        ("label = cat", 9, 'a text stands in quotes: "cat"'),
+        ('label = "cat', 9, 'the text that begins here has no closing "'),
+        ("label = 'it''s'", 13, "is not expected here"),
+        ('label = "a\\d"', 11, "a \\ in a text stands before a quote"),
+        ("(width > 1", 11, "a ( is not closed; add a )"),
+        ("width > 1)", 10, "')' is not expected here"),
+        ("width >", 8, "the filter ends where more is expected"),
+        ("width > 1 and", 14, "the filter ends where more is expected"),
+        ("width > 1 width < 5", 11, "'width' is not expected here"),
+        ("width ~ 5", 7, "'~' is not expected here"),
+        ("label in []", 11, "']' is not expected here"),
+        ("1 < width", 1, "'1' is not expected here"),
+        ("(" * 21 + "width > 1" + ")" * 21, 21, "nested more than 20 deep"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_column(text: str, column: int, said: str) -> None:
+    with pytest.raises(InvalidQuestion) as caught:
+        condition_of(text, Own())
+    message = str(caught.value)
+    assert message.startswith(f"where: column {column}: ")
+    assert said in message
+    assert "\n" not in message
+
+
+def test_an_empty_and_an_endless_filter_are_refused() -> None:
+    for text, said in (
+        ("  ", "is empty"),
+        ("a" * 10_001, "at most 10,000 characters"),
+        (" or ".join(["width > 1"] * 501), "501 comparisons"),
+        (f"label in [{', '.join(['1'] * 501)}]", "comparisons"),
+    ):
+        with pytest.raises(InvalidQuestion, match=said):
+            condition_of(text, Known())
+
+
+class Known(Own):
+    """Every field is known to hold everything."""
+
+    def any(self, condition: str) -> bool:
+        return True
+
+
+@seeded
+@given(text=st.text(alphabet="widthlabe =<>!()[]\"'\\,0123.-andornotTZ:MB\n🦔", max_size=30))
+def test_whatever_is_typed_is_a_filter_or_refused(text: str) -> None:
+    try:
+        condition = condition_of(text, Known())
+    except InvalidQuestion:
+        return
+    assert condition
+
+
+def test_the_largest_filter_is_answered(store: MilvusStore) -> None:
+    many = " or ".join(f'label = "{number}"' for number in range(450))
+    deep = "width = 1 and (height = 4 or (" * 9 + "width = 7" + "))" * 9
+    expected = {row.path for row in ROWS if row.metadata.get("label") == "5" or row.width == 1}
+    assert found(store, f"({many}) or ({deep})") == expected
+
+
+def test_own_fields_that_are_rare_are_known_all_the_same(
+    store: MilvusStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rare = ImageRecord(
+        path="/rare.jpg",
+        content="0" * 32,
+        stamp=Stamp(1, 1),
+        width=1,
+        height=1,
+        taken_at=0,
+        format="jpeg",
+        vector=np.eye(DIM, dtype=np.float32)[0],
+        metadata={"unusual": 5},
+    )
+    with pytest.raises(InvalidQuestion, match="unknown field 'unusual'"):
+        condition_of("unusual = 5", store)
+    store.upsert([rare])
+    known = {**store.kinds()}
+    assert known.pop("unusual") == {int}
+    # As if it were in none of the rows of the sample.
+    monkeypatch.setattr(store, "kinds", lambda: known)
+    assert found(store, "unusual = 5") == {"/rare.jpg"}
+    with pytest.raises(InvalidQuestion, match="unknown field 'unusua'"):
+        condition_of("unusua = 5", store)
+    store.delete([row_id("/rare.jpg")])
+
+
+def test_in_an_empty_index_every_field_is_possible(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    model = CollectionModel(model="test", fingerprint="f", dim=DIM)
+    empty = new_place("lite", tmp_path_factory.mktemp("empty"), request).open(model)
+    assert found(empty, 'anything = "x" or other is missing') == set()
+    empty.close()
+
+
+def test_a_null_counts_as_missing_in_milvus_lite(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    model = CollectionModel(model="test", fingerprint="f", dim=DIM)
+    lite = new_place("lite", tmp_path_factory.mktemp("null"), request).open(model)
+    lite.upsert(ROWS)
+    assert found(lite, "mixed is missing") == {
+        row.path for row in ROWS if row.metadata.get("mixed") is None
+    }
+    lite.close()
+
+
+def test_dates_may_have_an_offset_and_folders_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert condition_of('path under "~/Italy"', Own()) == (
+        '(path >= "/home/me/Italy/" and path < "/home/me/Italy0")'
+    )
+    at = seconds("2025-06-01 10:00:00")
+    written = condition_of("taken_at = 2025-06-01T12:00:00+02:00", Own())
+    assert written == f"(taken_at >= {at} and taken_at <= {at} and taken_at != 0)"
+    assert condition_of("taken_at >= 1748772000", Own()).startswith(f"(taken_at >= {at} ")

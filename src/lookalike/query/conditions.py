@@ -22,8 +22,8 @@ from lookalike.store import filters
 from lookalike.store.schema import ANIMATED_FIELD
 
 NAMES_SHOWN = 30
-YEARS = range(1000, 10_000)  # of numbers, which are seconds else
-MAX_COMPARISONS = 500  # Servers read chains of them recursively.
+YEARS = range(1000, 9999)  # of numbers, which are seconds else
+MAX_COMPARISONS = 500
 INT64_MAX = 2**63 - 1
 TEXTS = ("id", "path", "content", "format")
 TIMES = {"taken_at": 1, "mtime_ns": 1_000_000_000}
@@ -200,11 +200,9 @@ def _time(name: str, operator: str, value: Value) -> str:
 
 
 def _whole(name: str, value: Value) -> int:
-    if value.kind == "size" and name in ("size", "size_bytes"):
-        found = re.fullmatch(r"([\d.]+) ?([kmgt]?)(i?)b", value.value.lower())
-        if found is None:  # the grammar has let it through
-            raise fault(value.column, f"{value.value} is no size.")
-        size = float(found[1]) * (1024 if found[3] else 1000) ** _UNITS[found[2]]
+    is_size = value.kind == "size" and name in ("size", "size_bytes")
+    if is_size and (found := re.fullmatch(r"([\d.]+) ?([kmgt]?)(i?)b", value.value.lower())):
+        size = float(found[1]) * (1024.0 if found[3] else 1000.0) ** _UNITS[found[2]]
         if math.isfinite(size) and size <= INT64_MAX:
             return round(size)
     number: object = value.value

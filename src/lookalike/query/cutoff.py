@@ -10,7 +10,7 @@ Its median and quartiles do, since what is looked for moves them little. Then
   deviations. Two bars, as J. Canny has for edges (1986): the higher one finds, the lower one
   completes.
 
-Copies of the question (cosine of 0.95 or more) always stand out, and say nothing about the others.
+Copies of the question (cosine of 0.9 or more) always stand out, and say nothing about the others.
 The figures are those that did best on labelled pictures: ``bench/cutoff.py``.
 """
 
@@ -21,13 +21,13 @@ from statistics import NormalDist
 
 import numpy as np
 
+from lookalike.query.diverse import SAME_PICTURE
 from lookalike.records import Vector
 from lookalike.store.nearest import Background
 
 FEWEST_ROWS = 20  # with fewer there is no background to stand out from
 BEST_HITS = 64  # as many copies may come before the best hit that is none
 
-SAME_PICTURE = 0.95
 EXPECTED_BY_CHANCE = 0.1
 DEVIATIONS = 2.5
 SHARE_OF_BEST = 0.5

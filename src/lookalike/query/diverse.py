@@ -1,10 +1,13 @@
 """Nearly identical hits as one.
 
 Hits are taken best first; one joins the first group whose leader has the same bytes, or a cosine to
-it of 0.95 or more, and else leads a group of its own. Grouping, not maximal marginal relevance: it
+it of 0.9 or more, and else leads a group of its own. Grouping, not maximal marginal relevance: it
 hides copies and nothing else, keeps the order and the scores, has no balance to set, and can say
 how many it hides. That a leader is what others are compared with keeps chains of small steps
 from becoming one group.
+
+With the packaged model 120 photos have a cosine of 0.9 or more to themselves brightened, cut by 5 %
+or saved at quality 50 (94 % and more of them), at half the size (77 %), and none to another photo.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import numpy.typing as npt
 
 from lookalike.records import Hit
 
-SAME_PICTURE = 0.95
+SAME_PICTURE = 0.9
 
 
 def collapse(hits: Sequence[Hit], vectors: npt.NDArray[np.float32]) -> list[Hit]:

@@ -16,7 +16,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 from lookalike.errors import InvalidQuestion
 
 MAX_CHARACTERS = 10_000
-MAX_DEPTH = 50
+MAX_DEPTH = 20
 
 _GRAMMAR = r"""
 ?either: both (_OR both)*     -> any_of

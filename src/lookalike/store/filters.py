@@ -61,8 +61,11 @@ def one_of(wanted: Mapping[str, Sequence[int]]) -> str:
 
 
 def joined(word: str, parts: Sequence[str]) -> str:
-    """Conditions joined by ``and`` or ``or``."""
-    return parts[0] if len(parts) == 1 else f"({f' {word} '.join(parts)})"
+    """Conditions joined by ``and`` or ``or``, in halves: servers read no more than 100 levels."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return f"({joined(word, parts[:middle])} {word} {joined(word, parts[middle:])})"
 
 
 def compare(field: str, operator: str, value: Scalar) -> str:
@@ -82,8 +85,11 @@ def own(name: str) -> str:
 
 
 def exists(name: str, *, negated: bool = False) -> str:
-    """Rows that have such a field, or have none."""
-    return f"not (exists {own(name)})" if negated else f"exists {own(name)}"
+    """Rows that have such a field, or have none; null counts as none, except on servers 2.3.
+
+    In parentheses, because servers take what follows for a part of it.
+    """
+    return f"{'not ' if negated else ''}(exists {own(name)})"
 
 
 def is_of_type(name: str, example: Scalar) -> str:
