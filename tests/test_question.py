@@ -18,6 +18,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with files whose names could mean something else."""
     for name in ("beach.jpg", "red", "0.5:x.jpg", f"beach.jpg@{HALF}", "text:a", "+", "https:"):
         (tmp_path / name).touch()
+    (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -46,7 +47,10 @@ def only(word: str) -> tuple[object, ...]:
         ("file:///a/b.jpg", ("file", "file:///a/b.jpg", 1.0, None)),
         ("0.5:x.jpg", ("file", "0.5:x.jpg", 1.0, None)),
         ("0.5:beach.jpg", ("file", "beach.jpg", 0.5, None)),
-        ("0.5:2:beach.jpg", ("file", "beach.jpg", 1.0, None)),
+        ("0.5:2:beach.jpg", ("file", "2:beach.jpg", 0.5, None)),
+        ("1:" * 5000 + "blue", ("words", "1:" * 4999 + "blue", 1.0, None)),
+        ("folder", ("words", "folder", 1.0, None)),
+        ("./folder", ("file", "./folder", 1.0, None)),
         (".5:blue", ("words", "blue", 0.5, None)),
         ("-2:blue", ("words", "blue", -2.0, None)),
         (f"beach.jpg@{HALF}", ("file", f"beach.jpg@{HALF}", 1.0, None)),
@@ -110,6 +114,8 @@ def test_between_two_terms_plus_and_minus_are_operators(
         (["beach.jpg@0,0,9,9@0,0,9,9"], "is cropped twice"),
         (["blue@0,0,9,9"], "'blue' has no part 0,0,9,9: only a picture can be cropped"),
         ([f"id:{ID}@0,0,9,9"], "names no row"),
+        (["caf\udce9"], r"'caf\\udce9' are no words: not valid UTF-8"),
+        (["9" * 400 + ":beach.jpg"], "weight of a term is inf"),
         (["-"], "'-' is stdin on the command line alone"),
     ],
 )

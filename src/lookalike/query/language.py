@@ -35,10 +35,10 @@ from lookalike.query.terms import (
 from lookalike.sources import names
 
 _OPERATORS = {"+": 1.0, "-": -1.0}
-_WEIGHT = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)):(?=.)", re.DOTALL)
-_CROP = re.compile(r"(.+)@([-+\d.%\s]*,[-+\d.%,\s]*)", re.DOTALL)
-_WEB = re.compile(r"https?://", re.IGNORECASE)
-_ID = re.compile(r"[0-9a-f]{32}")
+# Compiled when they are needed: a search for a file waits for none of them.
+_WEIGHT = r"([-+]?(?:\d+\.?\d*|\.\d+)):(?=.)"
+_CROP = r"(.+)@([-+\d.%\s]*,[-+\d.%,\s]*)"
+_ID = r"[0-9a-f]{32}"
 
 Stdin = Callable[[], bytes]
 
@@ -91,8 +91,11 @@ def meant(term: Term, *, stdin: Stdin | None = None) -> Term:
         term = replace(term, value=File(os.fspath(value)))
     elif not isinstance(value, Meant):
         raise TypeError(f"a term is a path, an image, bytes or Words, not {type(value).__name__}")
-    if isinstance(term.value, Words) and not term.value.text.strip():
-        raise InvalidQuestion("The question is empty: name a picture, or words.")
+    if isinstance(term.value, Words):
+        if not term.value.text.strip():
+            raise InvalidQuestion("The question is empty: name a picture, or words.")
+        if not names.storable(term.value.text):
+            raise InvalidQuestion(f"{names.printable(shown(term))} are no words: not valid UTF-8.")
     if term.crop and isinstance(term.value, Words | RowId):
         raise InvalidQuestion(
             f"{shown(term)} has no part {term.crop}: only a picture can be cropped, from its file."
@@ -100,9 +103,13 @@ def meant(term: Term, *, stdin: Stdin | None = None) -> Term:
     return term
 
 
-def _understood(text: str, term: Term, stdin: Stdin | None) -> Term:
-    for read in (_named_kind, _existing, _weighted, _cropped, _address, _path):
-        if (found := read(text, term, stdin)) is not None:
+def _understood(text: str, term: Term, stdin: Stdin | None, *, weighted: bool = False) -> Term:
+    readings = [_named_kind, _existing, _weighted, _cropped, _address, _path]
+    if weighted:
+        readings.remove(_weighted)
+    for read in readings:
+        found: Term | None = read(text, term, stdin)
+        if found:
             return found
     return replace(term, value=Words(text))
 
@@ -120,7 +127,7 @@ def _named_kind(text: str, term: Term, stdin: Stdin | None) -> Term | None:
     if text == "clipboard:":
         return replace(term, value=Clipboard())
     if kind == "id":
-        if not _ID.fullmatch(rest.lower()):
+        if not re.fullmatch(_ID, rest.lower()):
             raise InvalidQuestion(
                 f"{text!r} names no row: an id is 32 hexadecimal digits, as --format json shows it."
             )
@@ -129,19 +136,21 @@ def _named_kind(text: str, term: Term, stdin: Stdin | None) -> Term | None:
 
 
 def _existing(text: str, term: Term, _: Stdin | None) -> Term | None:
-    there = text and "\0" not in text and os.path.lexists(os.path.expanduser(text))  # noqa: PTH111
+    """A folder is no picture, so its name may be meant as words."""
+    path = os.path.expanduser(text)  # noqa: PTH111
+    there = "\0" not in text and os.path.lexists(path) and not os.path.isdir(path)  # noqa: PTH112
     return replace(term, value=File(text)) if there else None
 
 
 def _weighted(text: str, term: Term, stdin: Stdin | None) -> Term | None:
-    if not (found := _WEIGHT.match(text)):
+    if not (found := re.match(_WEIGHT, text)):
         return None
-    rest = _understood(text[found.end() :], term, stdin)
+    rest = _understood(text[found.end() :], term, stdin, weighted=True)
     return replace(rest, weight=float(found[1]) * rest.weight)
 
 
 def _cropped(text: str, term: Term, stdin: Stdin | None) -> Term | None:
-    if not (found := _CROP.fullmatch(text)):
+    if not (found := re.fullmatch(_CROP, text, re.DOTALL)):
         return None
     if term.crop:
         raise InvalidQuestion(f"{text!r} is cropped twice.")
@@ -163,7 +172,7 @@ def _path(text: str, term: Term, _: Stdin | None) -> Term | None:
 
 def is_web(path: str) -> bool:
     """Whether it is an address that web servers answer at."""
-    return _WEB.match(path) is not None
+    return path[:8].lower().startswith(("http://", "https://"))
 
 
 def shown(term: Term) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lookalike.errors import InvalidQuestion
 
-_NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*(%?)\s*")
+_NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*(%?)\s*"
 IN_MEMORY = "the picture in memory"  # what errors call one
 _WHOLE = 100.0  # percent
 
@@ -47,7 +47,7 @@ class Crop:
         Raises:
             InvalidQuestion: it is neither.
         """
-        parts = [_NUMBER.fullmatch(part) for part in text.split(",")]
+        parts = [re.fullmatch(_NUMBER, part) for part in text.split(",")]
         known = [part for part in parts if part]
         units = {part[2] for part in known}
         if len(known) != len(parts) or len(parts) != 4 or len(units) != 1:  # noqa: PLR2004

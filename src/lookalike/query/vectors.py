@@ -19,9 +19,8 @@ from lookalike.settings import Settings
 from lookalike.sources.names import exists
 from lookalike.sources.reader import Reader
 
-CANCELLED = (
-    1e-6  # the length of a sum, with the weights' sum as 1, below which only rounding is left
-)
+# The length of a sum of vectors whose weights add up to 1; below it, only rounding is left.
+CANCELLED = 1e-6
 
 Stored = Callable[[Sequence[str]], Mapping[str, Vector]]
 Vectors = npt.NDArray[np.float32]
@@ -51,7 +50,8 @@ def question_vectors(
     terms = [term for query in queries for term in query.terms]
     rows = [place for place, term in enumerate(terms) if isinstance(term.value, RowId)]
     words = [place for place, term in enumerate(terms) if isinstance(term.value, Words)]
-    pictures = [place for place in range(len(terms)) if place not in {*rows, *words}]
+    others = {*rows, *words}
+    pictures = [place for place in range(len(terms)) if place not in others]
     known: dict[int, Vector] = {}
     if rows:
         known |= zip(rows, _of_rows([terms[place] for place in rows], stored), strict=True)
@@ -106,9 +106,9 @@ def _sum(terms: Sequence[tuple[Term, Vector]]) -> Vector:
     if not others and first.weight > 0:
         return vector
     weights = np.array([term.weight for term, _ in terms], np.float64)
-    whole = np.abs(weights).sum()
+    weights /= np.abs(weights).max() or 1.0  # their sum could be too large for a number
     vectors = np.array([vector for _, vector in terms], np.float64)  # (terms, dim)
-    total = (weights / (whole or 1.0)) @ vectors
+    total = weights @ vectors / (np.abs(weights).sum() or 1.0)
     length = float(np.linalg.norm(total))
     if length < CANCELLED:
         names = ", ".join(f"{term.weight:+g}:{shown(term)}" for term, _ in terms)
