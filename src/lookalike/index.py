@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
+import numpy as np
+import numpy.typing as npt
+
 from lookalike.embed.embedder import Embedder
-from lookalike.errors import InvalidSetting
+from lookalike.errors import InvalidQuestion, InvalidSetting
 from lookalike.insight.evaluation import Evaluation, evaluate
+from lookalike.insight.groups import Clustering, clusters
 from lookalike.keeping import Keeping
 from lookalike.opening import open_store
 from lookalike.query.picture import Question, question_vector
-from lookalike.records import Hit, IndexInfo
+from lookalike.records import Hit, IndexInfo, is_row_id
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute
 
@@ -90,6 +94,56 @@ class Index(Keeping):
             raise InvalidSetting("limit", limit, f"from 1 to {MAX_LIMIT}")
         vector = question_vector(question, embedder=self.embedder, settings=self._settings)
         return self._store.search(vector, limit=limit)
+
+    def similar(self, id: str, *, limit: int = 10) -> list[Hit]:  # noqa: A002
+        """The pictures most similar to one of the index, best first, itself left out.
+
+        Args:
+            id: that of its row, as hits have it.
+            limit: how many at most.
+
+        Raises:
+            InvalidQuestion: there is no such row.
+            InvalidSetting: `limit` is not in 1 … 16,383.
+        """
+        if not 1 <= limit < MAX_LIMIT:
+            raise InvalidSetting("limit", limit, f"from 1 to {MAX_LIMIT - 1}")
+        hits = self._store.search(self.vectors([id])[0], limit=limit + 1)
+        return [hit for hit in hits if hit.id != id][:limit]
+
+    def vectors(self, ids: Sequence[str]) -> npt.NDArray[np.float32]:
+        """The (n, dim) float32 unit vectors of these rows, in the order of `ids`.
+
+        Raises:
+            InvalidQuestion: one of them has no row.
+        """
+        # What is no id must not come into an expression of the database's.
+        found = self._store.vectors_of([key for key in ids if is_row_id(key)])
+        if missing := [key for key in ids if key not in found]:
+            raise InvalidQuestion(
+                f"No picture in {self._store.database} has the id {missing[0]!r}; hits and exports "
+                "have the ids of pictures."
+            )
+        rows = [found[key] for key in ids]
+        return np.array(rows, np.float32).reshape(len(rows), self._store.model.dim)
+
+    def clusters(self, k: int | None = None, *, least: int = 5, seed: int = 0) -> Clustering:
+        """Groups of pictures that look alike, the largest first.
+
+        With `k` every picture is in the nearest of so many groups (k-means). Without, groups are
+        where pictures lie close together (HDBSCAN), and others are in none. Of a large index the
+        groups are those of a sample: see `insight.groups`.
+
+        Args:
+            k: how many groups.
+            least: how many pictures a group has at least, without `k`.
+            seed: where k-means begins.
+
+        Raises:
+            ExtraMissing: scikit-learn is not installed.
+            InvalidSetting: there cannot be so many groups, or groups so small.
+        """
+        return clusters(self._store, k=k, least=least, seed=seed)
 
     def evaluate(self, labels: Mapping[str, str]) -> Evaluation:
         """How often the nearest pictures have the same label, each asked against all others.

@@ -149,6 +149,17 @@ class MilvusStore:
         """The user's own fields of those `ids` that have a row."""
         return {row["id"]: schema.to_metadata(row) for row in self._rows(ids, ["id", "$meta"])}
 
+    def vectors_of(self, ids: Sequence[str]) -> dict[str, Vector]:
+        """The unit vectors of those `ids` that have a row."""
+        size = self._page_rows
+        return {
+            row["id"]: np.array(row[schema.VECTOR_FIELD], np.float32)
+            for start in range(0, len(ids), size)
+            for row in self._database.get(
+                self.collection, ids[start : start + size], ["id", schema.VECTOR_FIELD]
+            )
+        }
+
     def records(self, ids: Sequence[str]) -> list[ImageRecord]:
         """The whole rows of those `ids` that have one."""
         return [schema.to_record(row) for row in self._rows(ids, ["*"])]
