@@ -81,7 +81,7 @@ class Rows:
 def exactly(records: list[ImageRecord]) -> list[tuple[object, ...]]:
     """Everything of the rows in a form in which 1, 1.0 and true differ, and each bit counts."""
     return sorted(
-        (repr(replace(each, vector=np.empty(0), metadata={})), each.vector.tobytes(),
+        (repr(replace(each, vector=np.empty(0, np.float32), metadata={})), each.vector.tobytes(),
          json.dumps(each.metadata, sort_keys=True))
         for each in records
     )  # fmt: skip

@@ -163,7 +163,8 @@ def test_similar_pictures_are_the_nearest_others_by_brute_force(
     paths = sorted(path.as_posix() for path in samples.glob("*/*") if path.suffix != ".txt")
     ids = [row_id(path) for path in paths]
     vectors = index.vectors(ids)
-    assert (vectors.shape, vectors.dtype) == ((86, 384), np.float32)
+    assert vectors.shape == (86, 384)
+    assert vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, load_embedder().embed_files(paths), atol=2e-2)
     for row in (0, 17, 85):
         scores = vectors @ vectors[row]

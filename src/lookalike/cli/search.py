@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lookalike.cli import show
+from lookalike.cli import showing
 from lookalike.cli.options import (
     Collection,
     Database,
@@ -38,9 +38,13 @@ def search(
     limit: Annotated[
         int, typer.Option("--limit", "-k", min=1, max=MAX_LIMIT, help="How many hits.")
     ] = 10,
-    hit_format: Annotated[
-        show.HitFormat, typer.Option("--format", help="How to print the hits.")
-    ] = show.HitFormat.table,
+    hit_format: showing.Format = None,
+    null: showing.Null = False,
+    output: showing.OutputFile = None,
+    open_page: showing.Open = False,
+    pictures: showing.TerminalPictures = showing.Pictures.auto,
+    copy_to: showing.CopyTo = None,
+    link_to: showing.LinkTo = None,
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
@@ -53,6 +57,15 @@ def search(
     version: Version = False,
 ) -> None:
     """Find the pictures that look most like this one, best first."""
+    shown_as = showing.Output.asked(
+        hit_format,
+        null=null,
+        file=output,
+        open=open_page,
+        pictures=pictures,
+        copy_to=copy_to,
+        link_to=link_to,
+    )
     with Terminal(verbose, quiet=quiet) as terminal:
         settings = settings_with(device=device, precision=precision)
         if settings.device == "auto":
@@ -68,22 +81,15 @@ def search(
             preload=True,
             settings=settings,
         ) as opened:
-            _search(opened, query, limit, hit_format, terminal)
-
-
-def _search(
-    opened: Index, query: str, limit: int, hit_format: show.HitFormat, terminal: Terminal
-) -> None:
-    started = time.perf_counter()
-    hits = opened.search(query, limit=limit)
-    seconds = time.perf_counter() - started
-    if hit_format is show.HitFormat.json:
-        asked = {"path": query, "limit": limit}
-        typer.echo(show.as_json(asked, opened.info().model, hits, seconds))
-    elif hit_format is show.HitFormat.paths:
-        for hit in hits:
-            typer.echo(hit.path)
-    elif hits:
-        show.print_table(hits)
-    else:
-        terminal.say("The index is empty; add pictures with: lookalike index FOLDER")
+            started = time.perf_counter()
+            hits = opened.search(query, limit=limit)
+            answer = showing.Answer(
+                query={"path": query, "limit": limit},
+                title=query,
+                pictures=[query],
+                hits=hits,
+                seconds=time.perf_counter() - started,
+            )
+            shown_as.show(answer, opened, terminal)
+            if not hits:
+                terminal.say("The index is empty; add pictures with: lookalike index FOLDER")

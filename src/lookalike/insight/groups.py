@@ -17,7 +17,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -141,7 +141,7 @@ def _dense(vectors: Matrix, least: int) -> npt.NDArray[np.intp]:
     return labels
 
 
-def _sklearn():  # type: ignore[no-untyped-def]
+def _sklearn() -> Any:
     try:
         from sklearn import cluster  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
