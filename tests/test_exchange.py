@@ -158,6 +158,9 @@ def test_rows_of_another_model_are_refused(form: str, tmp_path: Path) -> None:
 def test_other_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="parquet"):
         export.write(Rows(RECORDS), tmp_path / "rows.csv")
+    for name in ("rows.parquet", "rows.npy"):
+        with pytest.raises(InvalidSetting, match="in a folder that is there"):
+            export.write(Rows(RECORDS), tmp_path / "nowhere" / name)
     for missing in ("a.parquet", "a.npy", "a"):
         with pytest.raises(ExportUnusable, match="there is no"):
             Export(tmp_path / missing)

@@ -37,7 +37,10 @@ def write(store: Store, place: Path) -> int:
         InvalidSetting: the name is none of these.
         OSError: it cannot be written; what was there before still is.
     """
-    return _form(place).write(place, store.scan(), store.model)
+    form = _form(place)
+    if place.suffix and not place.parent.is_dir():
+        raise InvalidSetting("the export", str(place), "in a folder that is there")
+    return form.write(place, store.scan(), store.model)
 
 
 def _form(place: Path) -> Form:
