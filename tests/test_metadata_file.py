@@ -284,7 +284,7 @@ def test_a_contact_sheet_shows_the_fields_escaped(samples: Path) -> None:
     marked = Hit(
         path, 0.5, "0" * 32, 1, 1, 1, None, "jpeg", metadata={"label": "<b>&", "n": {"x": '"'}}
     )
-    page = contact_sheet(Path(path), [plain, marked])
+    page = contact_sheet([plain, marked], title="crow", pictures=[path])
     assert re.findall(r'<div class="path facts">(.*)</div>', page) == [
         "label=&lt;b&gt;&amp;, n={&quot;x&quot;: &quot;\\&quot;&quot;}</div>"
     ]

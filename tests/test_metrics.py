@@ -160,7 +160,9 @@ def test_bars_on_a_contact_sheet_are_as_long_in_every_metric(samples: Path) -> N
 
     def bars(scores: list[float], metric: str) -> list[str]:
         hits = [Hit(question.as_posix(), s, "0" * 32, 1, 1, 1, None, "jpeg") for s in scores]
-        return re.findall(r'value="([\d.]+)"', contact_sheet(question, hits, metric=metric))
+        return re.findall(
+            r'value="([\d.]+)"', contact_sheet(hits, title="", pictures=[], metric=metric)
+        )
 
     cosines = [1.0, 0.5, 0.0, -0.5]
     expected = ["1.000", "0.500", "0.000", "0.000"]

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lookalike.errors import InvalidQuestion
 from lookalike.query.conditions import condition_of
 from lookalike.records import ImageRecord, Stamp, row_id
 from lookalike.store.milvus import MilvusStore

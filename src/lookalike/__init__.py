@@ -4,6 +4,7 @@ from lookalike.embed.catalog import load_embedder
 from lookalike.errors import (
     DeviceUnavailable,
     DownloadFailed,
+    ExportUnusable,
     ExtraBroken,
     ExtraMissing,
     IndexIncompatible,
@@ -33,22 +34,35 @@ from lookalike.errors import (
 )
 from lookalike.index import Index
 from lookalike.insight.evaluation import Evaluation, JudgedHit, JudgedQuery
+from lookalike.insight.groups import Cluster, Clustering
 from lookalike.insight.quality import Estimate, Quality
 from lookalike.query.question import Query
 from lookalike.query.terms import Crop, Term, Words
-from lookalike.records import Change, Hit, IndexInfo, IndexReport, Progress, Skipped
+from lookalike.records import (
+    Change,
+    Hit,
+    ImportReport,
+    IndexInfo,
+    IndexReport,
+    Progress,
+    Skipped,
+)
 from lookalike.settings import Settings
 
 __all__ = [
     "Change",
+    "Cluster",
+    "Clustering",
     "Crop",
     "DeviceUnavailable",
     "DownloadFailed",
     "Estimate",
     "Evaluation",
+    "ExportUnusable",
     "ExtraBroken",
     "ExtraMissing",
     "Hit",
+    "ImportReport",
     "Index",
     "IndexIncompatible",
     "IndexInfo",

@@ -6,6 +6,7 @@ LookalikeError
 ├── SourceNotFound            a folder or file to index that is not there
 ├── WatchFailed               folders whose changes the system does not tell
 ├── InvalidQuestion           a question or filter that makes no sense, or not for this index
+├── ExportUnusable            a file to import that is no export, or a damaged one
 ├── LabelsUnusable            labels that nothing can be measured with
 ├── InvalidMetadata           fields of the user's own that cannot be stored, or a bad file of them
 ├── ExtraMissing              it needs an optional part of lookalike
@@ -79,6 +80,14 @@ class WatchFailed(LookalikeError):
 
 class InvalidQuestion(LookalikeError):
     """A question or a filter makes no sense, or none for this index."""
+
+
+class ExportUnusable(LookalikeError):
+    """What is to be imported is no export of an index, or a damaged one."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path} cannot be imported: {reason}. Export the index again.")
 
 
 class LabelsUnusable(LookalikeError):
@@ -160,9 +169,17 @@ class ModelMismatch(ModelError):
         requested: tuple[str, str],
         weights: str | None = None,
         precision: str = "auto",
+        export: str | None = None,
     ) -> None:
         self.database, self.indexed, self.requested = database, indexed, requested
-        self.weights, self.precision = weights, precision
+        self.weights, self.precision, self.export = weights, precision, export
+        if export is not None:
+            super().__init__(
+                f"{export} holds embeddings of the model {requested[0]} ({requested[1][:8]}), but "
+                f"{database} was made with {indexed[0]} ({indexed[1][:8]}), and the two cannot be "
+                "compared. Nothing was changed; import it into another database with --db."
+            )
+            return
         options = f" --weights {shlex.quote(weights)}" if weights else ""
         if precision != "auto":
             options += f" --precision {precision}"

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 
+from lookalike.asking import Asking
 from lookalike.embed.embedder import Embedder
 from lookalike.insight.evaluation import Evaluation, evaluate
-from lookalike.keeping import Keeping
+from lookalike.insight.groups import Clustering, clusters
 from lookalike.opening import open_store
-from lookalike.query.answer import MAX_LIMIT, Wanted, all_hits, answer, answers
-from lookalike.query.question import Query, Question
-from lookalike.query.terms import Crop
-from lookalike.query.vectors import Vectors, question_vectors
-from lookalike.records import Hit, IndexInfo, Vector, row_id
+from lookalike.query.answer import MAX_LIMIT
+from lookalike.records import IndexInfo
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute
 
 __all__ = ["MAX_LIMIT", "Index"]
 
 
-class Index(Keeping):
+class Index(Asking):
     """The pictures of some folders and what they look like, kept in a database.
 
     Made by `Index.open`; a context manager. Methods may be called from several threads.
@@ -81,99 +79,23 @@ class Index(Keeping):
         )
         return cls(store, embedder=embedder, settings=settings)
 
-    def search(
-        self,
-        question: Question,
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        where: str | None = None,
-        crop: Crop | str | None = None,
-        min_score: float | None = None,
-        auto: bool = False,
-        diverse: bool = False,
-    ) -> list[Hit]:
-        """The pictures most similar to what is asked with, best first.
+    def clusters(self, k: int | None = None, *, least: int = 5, seed: int = 0) -> Clustering:
+        """Groups of pictures that look alike, the largest first.
 
-        Hits with equal scores are ordered by id, so the same question has the same answer, and
-        pages fit together as long as the index does not change.
+        With `k` every picture is in the nearest of so many groups (k-means). Without, groups are
+        where pictures lie close together (HDBSCAN), and others are in none. Of a large index the
+        groups are those of a sample: see `insight.groups`.
 
         Args:
-            question: a path, the address of a picture, an Image of Pillow, the bytes of a picture
-                file, `Words`, or several of these as a `Query`. A text means what it means on the
-                command line, so one that is no file may be words.
-            limit: how many hits at most, up to 16,384.
-            offset: how many of the best hits are left out; beyond 16,384 that takes longer.
-            crop: the part that is meant of the question's only picture: a `Crop`, or ``X,Y,W,H`` in
-                pixels or percent.
-            where: what the pictures must be: ``width > 1000 and label = "cat"``.
-            min_score: the worst score of a hit: at least this, but for L2, which is a distance, at
-                most this.
-            auto: only hits that stand out from the rest of the index; often there are none.
-            diverse: nearly identical hits are one, with the number of the others.
+            k: how many groups.
+            least: how many pictures a group has at least, without `k`.
+            seed: where k-means begins.
 
         Raises:
-            InvalidQuestion: the question or the filter makes no sense, or none for this index.
-            PictureError: a picture cannot be used.
-            InvalidSetting: `limit` is not in 1 … 16,384, or `offset` is negative.
+            ExtraMissing: scikit-learn is not installed.
+            InvalidSetting: there cannot be so many groups, or groups so small.
         """
-        wanted = Wanted(
-            limit=limit,
-            offset=offset,
-            where=where,
-            min_score=min_score,
-            auto=auto,
-            diverse=diverse,
-        )
-        (vector,) = self._vectors([Query.of(question).cropped(crop)])
-        return answer(vector, wanted, self._store)
-
-    def search_many(
-        self,
-        questions: Sequence[Question],
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        where: str | None = None,
-        min_score: float | None = None,
-    ) -> list[list[Hit]]:
-        """`search` for each of the questions, with one call to the model and the database.
-
-        All pictures are in memory at once, as the model takes them.
-        """
-        wanted = Wanted(limit=limit, offset=offset, where=where, min_score=min_score)
-        if not questions:
-            return []
-        vectors = self._vectors([Query.of(question) for question in questions])
-        return answers(vectors, wanted, self._store)
-
-    def hits(
-        self,
-        question: Question,
-        *,
-        where: str | None = None,
-        crop: Crop | str | None = None,
-        min_score: float | None = None,
-        auto: bool = False,
-    ) -> Iterator[Hit]:
-        """All pictures, most similar first, as `search` orders them; taken as far as you like.
-
-        Those after the first some hundred are ranked when they are reached, all at once.
-        """
-        wanted = Wanted(where=where, min_score=min_score, auto=auto)
-        (vector,) = self._vectors([Query.of(question).cropped(crop)])
-        return all_hits(vector, wanted, self._store)
-
-    def _vectors(self, queries: Sequence[Query]) -> Vectors:
-        return question_vectors(
-            queries,
-            embedder=lambda: self.embedder,
-            stored=self._stored_vectors,
-            settings=self._settings,
-        )
-
-    def _stored_vectors(self, ids: Sequence[str]) -> dict[str, Vector]:
-        return {row_id(record.path): record.vector for record in self._store.records(ids)}
+        return clusters(self._store, k=k, least=least, seed=seed)
 
     def evaluate(self, labels: Mapping[str, str]) -> Evaluation:
         """How often the nearest pictures have the same label, each asked against all others.

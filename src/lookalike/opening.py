@@ -102,6 +102,45 @@ def open_store(
     return store, embedder
 
 
+def open_like(
+    model: CollectionModel,
+    database: str | os.PathLike[str] | None,
+    *,
+    token: str | None,
+    collection: str,
+    export: str,
+    settings: Settings,
+) -> MilvusStore:
+    """The store of an index that rows of an export can be put into; it is made where there is none.
+
+    Args:
+        model: what the vectors of the export are from; it need not be on this machine.
+        database: as in `Index.open`.
+        token: as in `Index.open`.
+        collection: as in `Index.open`.
+        export: is named in errors.
+        settings: how long a server is waited for.
+
+    Raises:
+        ModelMismatch: there is one, and it was made with another model.
+        StoreError: the database cannot be opened.
+    """
+    from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
+
+    path, token = _located(database, token)
+    store = MilvusStore(path, collection, create=model, token=token, wait_s=settings.server_wait_s)
+    made_with = store.model
+    if (made_with.fingerprint, made_with.dim) != (model.fingerprint, model.dim):
+        store.close()
+        raise ModelMismatch(
+            database=path,
+            indexed=(made_with.model, made_with.fingerprint),
+            requested=(model.model, model.fingerprint),
+            export=export,
+        )
+    return store
+
+
 def _located(database: str | os.PathLike[str] | None, token: str | None) -> tuple[str, str | None]:
     """The database's path, or its address without anything secret; and the token for it."""
     if database is None:

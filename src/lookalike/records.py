@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,11 @@ Metadata = Mapping[str, Fields] | Mapping[Path, Fields] | Callable[[str], Fields
 def row_id(path: str) -> str:
     """BLAKE2b-128 of the path as stored, in hex: the primary key of the picture's row."""
     return hashlib.blake2b(path.encode(), digest_size=16).hexdigest()
+
+
+def is_row_id(text: str) -> bool:
+    """Whether it is of the form of a row's id."""
+    return re.fullmatch(r"[0-9a-f]{32}", text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,15 @@ class Burst:
 
     here: frozenset[str]
     gone: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import has done: `rows` were written, and `database` has `total` now."""
+
+    rows: int
+    total: int
+    database: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,18 @@ from typing import NoReturn
 import typer
 from PIL import Image, _imaging
 
-from lookalike.cli import asking, demo, download_sample, evaluate, index, manage, models, search
+from lookalike.cli import (
+    asking,
+    cluster,
+    demo,
+    download_sample,
+    evaluate,
+    exchange,
+    index,
+    manage,
+    models,
+    search,
+)
 from lookalike.cli.options import Version
 
 app = typer.Typer(
@@ -28,11 +39,14 @@ app = typer.Typer(
 )
 app.command("index")(index.index)
 app.command("search", epilog=asking.EXAMPLE)(search.search)
+app.command("cluster", epilog=cluster.EXAMPLE)(cluster.cluster)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(manage.info)
 app.command("remove")(manage.remove)
 app.command("prune")(manage.prune)
 app.command("relocate")(manage.relocate)
+app.command("export", epilog=exchange.EXPORT_EXAMPLE)(exchange.export)
+app.command("import", epilog=exchange.IMPORT_EXAMPLE)(exchange.import_rows)
 app.command("models")(models.models)
 app.command("demo")(demo.demo)
 app.command("download-sample")(download_sample.download_sample)

@@ -6,11 +6,17 @@ import sys
 from typing import Annotated
 
 import typer
+from PIL import Image
 
+from lookalike.cli.thumbnails import Shown
+from lookalike.decode import decode
 from lookalike.errors import InvalidQuestion
+from lookalike.query.language import is_web
 from lookalike.query.question import Query
+from lookalike.query.terms import Encoded, File
 from lookalike.settings import Settings
 
+SHOWN = (400, 400)  # pixels; more is not seen of a question
 EXAMPLE = "Example: lookalike search beach.jpg + 0.5:sunset.jpg - crowd.jpg"
 
 Terms = Annotated[
@@ -38,6 +44,25 @@ CropOption = Annotated[
 def question(words: list[str], crop: str | None) -> Query:
     """What is asked; a picture is read from stdin where it stands for one."""
     return Query.parse(words, stdin=_Stdin().read).cropped(crop)
+
+
+def pictures(query: Query) -> list[Shown]:
+    """What can be shown of the pictures that a question is made of.
+
+    Pictures of the web are not fetched a second time.
+    """
+    settings = Settings.from_environment()
+    shown: list[Shown] = []
+    for term in query.terms:
+        match term.value:
+            case File(path) if not is_web(path):
+                shown.append(path)
+            case Image.Image():
+                shown.append(term.value)
+            case Encoded(data, name):
+                picture = decode(data, path=name, least=SHOWN, max_pixels=settings.max_pixels)
+                shown.append(picture.image)
+    return shown
 
 
 class _Stdin:

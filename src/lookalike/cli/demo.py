@@ -28,7 +28,8 @@ def demo(verbose: Verbose = 0, quiet: Quiet = False, version: Version = False) -
             report = opened.add(SAMPLES, on_progress=callback)
         hits = opened.search(QUESTION)
         page = Path(tempfile.mkdtemp(prefix="lookalike-demo-")) / "contact-sheet.html"
-        page.write_text(contact_sheet(QUESTION, hits), encoding="utf-8")
+        sheet = contact_sheet(hits, title=QUESTION.name, pictures=[str(QUESTION)])
+        page.write_text(sheet, encoding="utf-8")
 
         below = f"{SAMPLES.as_posix()}/"
         typer.echo(

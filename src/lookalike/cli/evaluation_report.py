@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lookalike.cli.figures import NAMES, Measured
-from lookalike.cli.page import page, thumbnail
+from lookalike.cli.page import page
+from lookalike.cli.thumbnails import thumbnail
 from lookalike.insight.evaluation import JudgedHit, JudgedQuery
 from lookalike.insight.quality import Estimate
 

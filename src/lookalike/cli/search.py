@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lookalike.cli import answering, asking, show
+from lookalike.cli import answering, asking, showing
 from lookalike.cli.options import (
     Collection,
     Database,
@@ -22,10 +22,10 @@ from lookalike.cli.options import (
     Weights,
     settings_with,
 )
+from lookalike.cli.show import HitFormat
 from lookalike.cli.terminal import Terminal
 from lookalike.index import MAX_LIMIT, Index
 from lookalike.query.answer import Wanted
-from lookalike.query.question import Query
 
 
 def search(
@@ -33,15 +33,19 @@ def search(
     limit: Annotated[
         int, typer.Option("--limit", "-k", min=1, max=MAX_LIMIT, help="How many hits.")
     ] = 10,
-    hit_format: Annotated[
-        show.HitFormat, typer.Option("--format", help="How to print the hits.")
-    ] = show.HitFormat.table,
     crop: asking.CropOption = None,
     offset: answering.Offset = 0,
     where: answering.Where = None,
     min_score: answering.MinScore = None,
     auto: answering.Auto = False,
     diverse: answering.Diverse = False,
+    hit_format: showing.Format = None,
+    null: showing.Null = False,
+    output: showing.OutputFile = None,
+    open_page: showing.Open = False,
+    pictures: showing.TerminalPictures = showing.Pictures.auto,
+    copy_to: showing.CopyTo = None,
+    link_to: showing.LinkTo = None,
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
@@ -54,6 +58,15 @@ def search(
     version: Version = False,
 ) -> None:
     """Find the pictures that look most like this one, or like several together, best first."""
+    shown_as = showing.Output.asked(
+        hit_format,
+        null=null,
+        file=output,
+        open=open_page,
+        pictures=pictures,
+        copy_to=copy_to,
+        link_to=link_to,
+    )
     with Terminal(verbose, quiet=quiet) as terminal:
         query = asking.question(words, crop)
         settings = settings_with(device=device, precision=precision)
@@ -78,22 +91,15 @@ def search(
                 auto=auto,
                 diverse=diverse,
             )
-            _search(opened, query, wanted, hit_format, terminal)
-
-
-def _search(
-    opened: Index, query: Query, wanted: Wanted, hit_format: show.HitFormat, terminal: Terminal
-) -> None:
-    started = time.perf_counter()
-    hits = opened.search(query, **dataclasses.asdict(wanted))
-    seconds = time.perf_counter() - started
-    if hit_format is show.HitFormat.json:
-        asked = {**query.described(), **answering.said(wanted)}
-        typer.echo(show.as_json(asked, opened.info().model, hits, seconds))
-    elif hit_format is show.HitFormat.paths:
-        for hit in hits:
-            typer.echo(hit.path)
-    elif hits:
-        show.print_table(hits)
-    if not hits:
-        answering.say_nothing_found(terminal, pictures=len(opened), wanted=wanted)
+            started = time.perf_counter()
+            hits = opened.search(query, **dataclasses.asdict(wanted))
+            answer = showing.Answer(
+                query={**query.described(), **answering.said(wanted)},
+                title=" ".join(words),
+                pictures=asking.pictures(query) if shown_as.form is HitFormat.html else [],
+                hits=hits,
+                seconds=time.perf_counter() - started,
+            )
+            shown_as.show(answer, opened, terminal)
+            if not hits:
+                answering.say_nothing_found(terminal, pictures=len(opened), wanted=wanted)

@@ -1,8 +1,10 @@
-"""Hits as a table, as JSON, or as bare paths."""
+"""Hits as a table, as JSON, as CSV, or as bare paths."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -31,7 +33,10 @@ class HitFormat(str, Enum):
 
     table = "table"
     json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
     paths = "paths"
+    html = "html"
 
 
 def as_json(query: dict[str, Any], model: str, hits: Sequence[Hit], seconds: float) -> str:
@@ -45,6 +50,49 @@ def as_json(query: dict[str, Any], model: str, hits: Sequence[Hit], seconds: flo
     return json.dumps(answer)
 
 
+def as_jsonl(hits: Sequence[Hit]) -> str:
+    """A JSON object in each line, with the rank of its hit in front."""
+    lines = ({"rank": rank, **dataclasses.asdict(hit)} for rank, hit in enumerate(hits, 1))
+    return "".join(f"{json.dumps(line)}\n" for line in lines)
+
+
+def as_csv(hits: Sequence[Hit]) -> str:
+    """RFC 4180, with the names of the columns, and the user's own fields as further columns.
+
+    What is no text or number stands as JSON, None as nothing. A field that is called as a column
+    is, gets ``metadata.`` in front.
+    """
+    facts = [field.name for field in dataclasses.fields(Hit) if field.name != "metadata"]
+    columns = ["rank", *facts]
+    own = {
+        name: f"metadata.{name}" if name in columns else name
+        for name in sorted({name for hit in hits for name in hit.metadata})
+    }
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow([*columns, *own.values()])
+    for rank, hit in enumerate(hits, 1):
+        values = [getattr(hit, name) for name in facts] + [hit.metadata.get(name) for name in own]
+        writer.writerow([rank, *map(_cell, values)])
+    return buffer.getvalue()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def as_paths(hits: Sequence[Hit], *, end: str = "\n") -> str:
+    """The bare paths, with `end` after each."""
+    return "".join(f"{hit.path}{end}" for hit in hits)
+
+
+def as_table(hits: Sequence[Hit]) -> str:
+    """The table that programs get."""
+    return "".join("\t".join(row) + "\n" for row in _rows(hits))
+
+
 def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
     """Rank, score, path, size, and metadata if there is any; no frames where nobody watches.
 
@@ -52,9 +100,26 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
         hits: best first.
         below: a folder that is left out in front of the paths.
     """
+    rows = _rows(hits, below=below)
+    if not sys.stdout.isatty():
+        print_lines(rows)
+        return
+    columns = [
+        Column("#", justify="right", style="dim"),
+        Column("score", justify="right", style="cyan"),
+        Column("path"),
+        Column("pixels", justify="right"),
+        Column("size", justify="right"),
+        *([Column("alike", justify="right")] if any(hit.similar_count for hit in hits) else []),
+        *([Column("metadata")] if any(hit.metadata for hit in hits) else []),
+    ]
+    print_columns(columns, rows)
+
+
+def _rows(hits: Sequence[Hit], *, below: str = "") -> list[tuple[str, ...]]:
     with_metadata = any(hit.metadata for hit in hits)
     with_copies = any(hit.similar_count for hit in hits)
-    rows = [
+    return [
         (
             str(rank),
             f"{hit.score:.3f}",
@@ -66,19 +131,6 @@ def print_table(hits: Sequence[Hit], *, below: str = "") -> None:
         )
         for rank, hit in enumerate(hits, 1)
     ]
-    columns = [
-        Column("#", justify="right", style="dim"),
-        Column("score", justify="right", style="cyan"),
-        Column("path"),
-        Column("pixels", justify="right"),
-        Column("size", justify="right"),
-        *([Column("alike", justify="right")] if with_copies else []),
-        *([Column("metadata")] if with_metadata else []),
-    ]
-    if sys.stdout.isatty():
-        print_columns(columns, rows)
-    else:
-        print_lines(rows)
 
 
 def print_lines(rows: Iterable[Sequence[str]]) -> None:

@@ -135,6 +135,9 @@ def _diverse(
         within = [
             hit for hit in hits if bound is None or _within(hit.score, bound, store.model.metric)
         ]
-        groups = collapse(within, store.vectors_of([hit.id for hit in within]))
+        known = store.vectors_of([hit.id for hit in within])
+        # One may have been deleted meanwhile.
+        vectors = [known.get(hit.id, np.zeros_like(vector)) for hit in within]
+        groups = collapse(within, np.array(vectors, np.float32).reshape(-1, len(vector)))
         if len(groups) > groups_wanted or complete or len(within) < len(hits):
             return groups[wanted.offset : groups_wanted]

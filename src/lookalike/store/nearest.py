@@ -193,17 +193,14 @@ class Nearest:
         one = np.eye(1, self.model.dim, dtype=np.float32)
         return bool(self._found(one, 1, condition, ["id"])[0])
 
-    def vectors_of(self, ids: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(n, dim) float32, unit rows, in the order of `ids`; 0 where there is no such row."""
-        found: dict[str, Any] = {}
-        for start in range(0, len(ids), self._page_rows):
-            rows = self._rows(ids[start : start + self._page_rows], ["id", schema.VECTOR_FIELD])
-            found.update((row["id"], row[schema.VECTOR_FIELD]) for row in rows)
-        vectors = np.zeros((len(ids), self.model.dim), np.float32)
-        for position, key in enumerate(ids):
-            if key in found:
-                vectors[position] = found[key]
-        return vectors
+    def vectors_of(self, ids: Sequence[str]) -> dict[str, Vector]:
+        """The unit vectors of those `ids` that have a row."""
+        fields, size = ["id", schema.VECTOR_FIELD], self._page_rows
+        return {
+            row["id"]: np.array(row[schema.VECTOR_FIELD], np.float32)
+            for start in range(0, len(ids), size)
+            for row in self._rows(ids[start : start + size], fields)
+        }
 
     def background(self) -> Background:
         """About 1,500 rows by chance; the same ones until this process writes, or for a minute."""

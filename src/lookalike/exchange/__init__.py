@@ -1,0 +1,1 @@
+"""An index goes into files that other programs read, and comes back from them."""
