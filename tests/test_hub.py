@@ -84,8 +84,13 @@ def refusal(name: str) -> str:
 )
 @pytest.mark.parametrize(
     ("name", "file"),
-    [(SMALL, "pytorch_model.bin"), ("hf-hub:owner/model", "config.json")],
-    ids=["timm's own", "hf-hub"],
+    [
+        (SMALL, "pytorch_model.bin"),
+        ("hf-hub:owner/model", "config.json"),
+        ("clip:ViT-B-32/laion2b_s34b_b79k", "open_clip_pytorch_model.bin"),
+        ("clip:hf-hub:owner/model", "open_clip_config.json"),
+    ],
+    ids=["timm's own", "hf-hub", "open_clip's own", "open_clip's hf-hub"],
 )
 def test_each_answer_of_the_hub_has_its_own_next_step(
     hub: Answer, status: int, code: str, expected: str, name: str, file: str
@@ -101,7 +106,10 @@ def test_weights_that_cannot_be_downloaded_name_the_ways_offline(
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    for name in (SMALL, "hf-hub:owner/no-such-model"):
+    for name in (
+        *(SMALL, "hf-hub:owner/no-such-model"),
+        *("clip-base-text", "clip:hf-hub:owner/no-such-model"),
+    ):
         with pytest.raises(ModelUnusable, match="--weights FILE") as caught:
             load_embedder(name)
         assert "\n" not in str(caught.value)

@@ -60,7 +60,9 @@ def test_programs_get_a_line_for_each_model(cli: Cli) -> None:
         *("vit_small_patch16_dinov3.lvd1689m", "384", "256×256", "21.6 M", "6.25"),
         "DINOv3 (conditions)",
     ]
-    assert rows["resnet50"][6] == PRESETS["resnet50"].good_for
+    assert rows["resnet50"][6:] == [PRESETS["resnet50"].good_for, ""]
+    assert rows["clip-base-text"][0] == "clip:ViT-B-32/laion2b_s34b_b79k"
+    assert rows["clip-base-text"][6:] == [PRESETS["clip-base-text"].good_for, "words"]
 
 
 def test_as_json_the_figures_are_exact(cli: Cli) -> None:
@@ -76,7 +78,11 @@ def test_as_json_the_figures_are_exact(cli: Cli) -> None:
         "gmacs": 3.66,
         "licence": "Apache-2.0",
         "good_for": PRESETS["resnet34"].good_for,
+        "clip_model": "",
+        "reads_words": False,
     }
+    readers = [model["name"] for model in models if model["reads_words"]]
+    assert readers == ["mobileclip2-s0-text", "clip-base-text", "siglip2-base-text"]
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -88,7 +94,8 @@ def test_nothing_of_the_table_is_broken_or_cut_at_a_terminal(width: int) -> None
         (at,) = (number for number, line in enumerate(lines) if line.startswith(f"{preset.name} "))
         assert lines[at].endswith(f"{preset.gmacs:g}  {preset.licence}")
         below = [part for line in lines[at + 1 : at + 3] for part in line.split("  ")]
-        assert {preset.timm_model, preset.good_for} <= {"", *below}
+        assert {preset.full_name, preset.good_for} <= {"", *below}
+        assert ("reads words" in below) == preset.reads_words
     assert "--search" in lines[-1]
 
 
@@ -111,6 +118,22 @@ def test_a_search_lists_the_names_that_contain_a_text(cli: Cli) -> None:
     assert (found.code, found.err) == (0, "")
     assert found.out.splitlines() == expected
     assert "vit_small_patch16_dinov3.lvd1689m" in expected
+
+
+def test_a_search_finds_the_names_of_open_clip_too(cli: Cli) -> None:
+    open_clip = pytest.importorskip("open_clip")
+    expected = [
+        f"clip:{model}/{tag}" for model, tag in open_clip.list_pretrained() if "SigLIP2" in model
+    ]
+    found = cli("models", "--search", "clip:*siglip2*")
+    assert (found.code, found.err) == (0, "")
+    assert found.out.splitlines() == expected
+    assert "clip:ViT-B-16-SigLIP2/webli" in expected
+    without_tag = pytest.importorskip("lookalike.embed.clip_names").pretrained_names(
+        "clip:vit-b-?2"
+    )
+    assert "clip:ViT-B-32/laion2b_s34b_b79k" in without_tag
+    assert all(name.startswith("clip:ViT-B-32/") for name in without_tag)
 
 
 def test_a_search_with_a_star_is_for_whole_names_with_or_without_their_tag() -> None:

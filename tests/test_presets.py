@@ -14,6 +14,7 @@ from tests.conftest import PACKAGE
 
 timm = pytest.importorskip("timm")
 torch = pytest.importorskip("torch")
+open_clip = pytest.importorskip("open_clip")
 flop_counter = pytest.importorskip("torch.utils.flop_counter")
 
 LICENCES = {
@@ -22,6 +23,7 @@ LICENCES = {
     "dinov3-license": "DINOv3 (conditions)",
 }
 FROM_TIMM = [preset for preset in PRESETS.values() if preset.timm_model]
+FROM_OPEN_CLIP = [preset for preset in PRESETS.values() if preset.clip_model]
 
 
 @pytest.fixture
@@ -50,6 +52,27 @@ def test_a_preset_is_what_timm_builds(preset: Preset, build: Callable[..., Any])
     model = build(preset.timm_model, num_classes=0)
     assert timm.data.resolve_model_data_config(model)["input_size"] == (3, *preset.size)
     assert measured(model, preset.size) == ((1, preset.dim), preset.parameters, preset.gmacs)
+
+
+@pytest.mark.parametrize("preset", FROM_OPEN_CLIP, ids=lambda preset: preset.name)
+def test_a_preset_that_reads_words_is_what_open_clip_builds(
+    preset: Preset, build: Callable[..., Any]
+) -> None:
+    architecture, _, tag = preset.clip_model.removeprefix("clip:").partition("/")
+    assert open_clip.is_pretrained_cfg(architecture, tag)
+    with torch.device("meta"):
+        model = open_clip.create_model(architecture, load_weights=False, device="meta")
+    sees = model.visual.image_size
+    assert (sees if isinstance(sees, tuple) else (sees, sees)) == preset.size
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        found = measured(model.visual, preset.size)
+    assert found == ((1, preset.dim), preset.parameters, preset.gmacs)
+
+
+def test_a_preset_that_reads_words_has_the_licence_of_the_same_pictures_without_them() -> None:
+    same = {preset.name: preset.licence for preset in FROM_TIMM}
+    for preset in FROM_OPEN_CLIP:
+        assert preset.licence == same[preset.name.removesuffix("-text")]
 
 
 def test_the_packaged_model_is_what_is_said(build: Callable[..., Any]) -> None:
@@ -84,7 +107,9 @@ def test_the_packaged_model_is_first_and_the_others_follow_by_their_cost() -> No
     assert (presets[0].name, presets[0].timm_model) == (DEFAULT_MODEL, "")
     assert [preset.gmacs for preset in presets] == sorted(preset.gmacs for preset in presets)
     assert all(name == preset.name for name, preset in PRESETS.items())
-    assert len(PRESETS) <= 12
+    readers = [preset for preset in presets if preset.reads_words]
+    assert len(PRESETS) - len(readers) <= 12
+    assert len(readers) <= 3
 
 
 def test_every_family_that_is_asked_for_is_there() -> None:

@@ -368,7 +368,7 @@ def test_a_checkpoint_with_any_kind_of_classifier_fits(
     name: str, weights: Callable[[str], Path]
 ) -> None:
     module = timm_models._create(name, name, pretrained=False)
-    state = timm_models._read_checkpoint(weights(name))
+    state = timm_models.read_checkpoint(weights(name))
     timm_models._load(module, name, state, weights(name))
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from enum import Enum
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -31,8 +32,8 @@ def models(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="List timm's pretrained models with this in their name, or that match it where it "
-            "has * or ?.",
+            help="List the pretrained models of timm, and of open_clip if it is installed, with "
+            "this in their name, or that match it where it has * or ?.",
             show_default=False,
         ),
     ] = None,
@@ -45,34 +46,42 @@ def models(
 ) -> None:
     """Show models worth knowing and what they cost, or find others by name.
 
-    GMACs are 10^9 multiply-adds for one picture; the licence is that of the weights.
+    GMACs are 10^9 multiply-adds for one picture; the licence is that of the weights. Models that
+    read words can be asked with them; they need lookalike[text].
     """
     with Terminal(verbose, quiet=quiet) as terminal:
         if search is not None:
             _print_names(search, model_format, terminal)
         elif model_format is ModelFormat.json:
-            presets = [dataclasses.asdict(preset) for preset in PRESETS.values()]
+            presets = [
+                dataclasses.asdict(preset) | {"reads_words": preset.reads_words}
+                for preset in PRESETS.values()
+            ]
             typer.echo(json.dumps({"models": presets}))
         elif sys.stdout.isatty():
             _print_table()
-            terminal.say("Any other of timm's models: lookalike models --search TEXT")
+            terminal.say("Any other of timm's or open_clip's: lookalike models --search TEXT")
         else:
             for preset in PRESETS.values():
                 name, *facts = _facts(preset)
-                typer.echo("\t".join((name, preset.timm_model, *facts, preset.good_for)))
+                words = "words" if preset.reads_words else ""
+                typer.echo("\t".join((name, preset.full_name, *facts, preset.good_for, words)))
 
 
 def _print_names(pattern: str, model_format: ModelFormat, terminal: Terminal) -> None:
     # Loaded here: it takes seconds, and only this needs it.
     timm_names = extras.load("timm_names", "searching timm's names", extra="timm")
     names: list[str] = timm_names.pretrained_names(pattern)
+    if find_spec("open_clip"):
+        clip_names = extras.load("clip_names", "searching open_clip's names", extra="text")
+        names += clip_names.pretrained_names(pattern)
     if model_format is ModelFormat.json:
         typer.echo(json.dumps({"names": names}))
     else:
         for name in names:
             typer.echo(name)
     if not names:
-        terminal.say(f"None of timm's pretrained models is called anything like {pattern!r}.")
+        terminal.say(f"No pretrained model is called anything like {pattern!r}.")
         raise typer.Exit(FAILED)
 
 
@@ -92,7 +101,8 @@ def _print_table() -> None:
         line = Text(_aligned(row, widths))
         line.stylize("cyan", end=len(preset.name))
         console.print(line)
-        details = Columns(filter(None, (preset.timm_model, preset.good_for)), padding=(0, 2))
+        parts = (preset.full_name, "reads words" * preset.reads_words, preset.good_for)
+        details = Columns(filter(None, parts), padding=(0, 2))
         console.print(Padding(details, (0, 0, 0, 2), expand=False), style="dim")
 
 

@@ -11,17 +11,22 @@ import random
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
 from lookalike.embed import exports, extras
 from lookalike.embed.description import ModelDescription
-from lookalike.embed.embedder import Engine, ModelEmbedder, prepare_file
-from lookalike.embed.presets import DEFAULT_MODEL, PRESETS
+from lookalike.embed.embedder import (
+    Engine,
+    ModelEmbedder,
+    TextImageEmbedder,
+    TextTower,
+    prepare_file,
+)
+from lookalike.embed.presets import DEFAULT_MODEL
+from lookalike.embed.source import Source
 from lookalike.errors import InvalidSetting, ModelUnusable, PictureError
 from lookalike.records import Pixels
 from lookalike.settings import Settings
@@ -34,54 +39,6 @@ _PACKAGED = {DEFAULT_MODEL: Path(__file__).parent / "default_model"}
 _log = logging.getLogger("lookalike")
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a model comes from: its name here and in timm, and perhaps a file of weights."""
-
-    name: str
-    weights: Path | None = None
-    weights_sum: str = ""
-    recalled: bool = False  # the file may be gone or have changed since
-
-    @property
-    def timm_name(self) -> str:
-        """The name that timm knows."""
-        preset = PRESETS.get(self.name)
-        return preset.timm_model if preset else self.name
-
-    @classmethod
-    def of(cls, name: str, weights: str | os.PathLike[str] | None) -> Source:
-        """Raises `ModelUnusable` where the file of weights cannot be read."""
-        if weights is None:
-            return cls(name)
-        path = Path(weights).expanduser().absolute()
-        try:
-            return cls(name, path, exports.file_sum(path))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise ModelUnusable(f"The weights {path} cannot be read ({reason}).") from error
-
-    @classmethod
-    def recall(cls, name: str, fingerprint: str) -> Source:
-        """What a model was made from, as far as that has been kept."""
-        weights = exports.weights_of(fingerprint)
-        return cls(name, *weights, recalled=True) if weights else cls(name)
-
-    def check(self) -> None:
-        """Raise `ModelUnusable` where a recalled file is not the one that it was."""
-        if self.weights is None or not self.recalled:
-            return
-        try:
-            same = exports.file_sum(self.weights) == self.weights_sum
-        except OSError:
-            same = False
-        if not same:
-            raise ModelUnusable(
-                f"The weights {self.weights}, which the {self.name} of this index was made from, "
-                "are gone or have changed: name them again with --weights FILE."
-            )
-
-
 def load_embedder(
     model: str = DEFAULT_MODEL,
     *,
@@ -91,13 +48,16 @@ def load_embedder(
 ) -> ModelEmbedder:
     """The embedder of a model, by name.
 
-    A timm model is exported for the CPU at its first use; after that neither timm nor PyTorch is
-    loaded for it.
+    A model is exported for the CPU at its first use; after that neither PyTorch nor timm nor
+    open_clip is loaded for it. Those of open_clip read words: they are `TextImageEmbedder`.
 
     Args:
         model: the packaged model, a preset, or any name that timm knows: ``resnet34``,
-            ``resnet34.a1_in1k``, ``hf-hub:owner/model``.
-        weights: a checkpoint of that model, ``.safetensors`` or ``.pth``, instead of timm's own.
+            ``resnet34.a1_in1k``, ``hf-hub:owner/model``; or, behind ``clip:``, that open_clip
+            knows: ``clip:ViT-B-32/laion2b_s34b_b79k``, ``clip:hf-hub:owner/model``, or a folder
+            with its ``open_clip_config.json``.
+        weights: a checkpoint of that model, ``.safetensors`` or ``.pth``, instead of its
+            published ones.
         calibration: pictures for the precision ``int8``, some hundred; only that one needs them.
         settings: by default from the environment variables.
 
@@ -113,6 +73,7 @@ def load_embedder(
         source, folder = None, _PACKAGED[model]
     else:
         source = Source.of(model, weights)
+        model = source.name
         folder = exports.requested(source.name, source.weights_sum) or _exported(source)
         if source.weights:
             exports.remember_weights(folder.name, source.weights, source.weights_sum)
@@ -155,27 +116,38 @@ def _embedder(folder: Path, name: str, source: Source | None, settings: Settings
     description = exports.described(folder, name=name)
     device = _device(settings.device, description, source)
 
+    def whole() -> Path:
+        if folder in _PACKAGED.values() or exports.is_whole(folder):
+            return folder
+        return _mended(folder, description, source)
+
     def start_engine() -> Engine:
         if device != "cpu" and source:
             return _torch_engine(source, description, device, settings)
-        whole = folder
-        if folder not in _PACKAGED.values():
-            if not exports.is_whole(folder):
-                whole = _mended(folder, description, source)
-            elif source and exports.may_be_convertible(folder):
-                # In the same place, if it is of the same weights. Else PyTorch says what is wrong.
-                with contextlib.suppress(ModelUnusable):
-                    _exported(source)
-        if source and not exports.has_graph(whole):
+        export = whole()
+        if source and exports.may_be_convertible(export):
+            # In the same place, if it is of the same weights. Else PyTorch says what is wrong.
+            with contextlib.suppress(ModelUnusable):
+                _exported(source)
+        if source and not exports.has_graph(export):
             _log.warning("OpenVINO cannot run %s; it runs on PyTorch, which is slower.", name)
             return _torch_engine(source, description, "cpu", settings)
         # Imported here: OpenVINO takes 0.3 s, and a run that finds nothing new needs no model.
         from lookalike.embed.openvino_engine import OpenVINOEngine  # noqa: PLC0415
 
         precision = "auto" if settings.precision == "int8" else settings.precision
-        return OpenVINOEngine(whole, precision=precision, streams=settings.workers)
+        return OpenVINOEngine(export, precision=precision, streams=settings.workers)
 
-    return ModelEmbedder(description, start_engine, batch_size=16 if device == "cpu" else 128)
+    def start_text() -> TextTower:
+        room = extras.load("text_engine", f"Words for {name}", extra="text")
+        return room.TextEngine(  # type: ignore[no-any-return]
+            whole(), cleaning=description.cleaning, streams=settings.workers
+        )
+
+    batch_size = 16 if device == "cpu" else 128
+    if description.reads_words:
+        return TextImageEmbedder(description, start_engine, start_text, batch_size=batch_size)
+    return ModelEmbedder(description, start_engine, batch_size=batch_size)
 
 
 def _mended(folder: Path, description: ModelDescription, source: Source | None) -> Path:
@@ -190,7 +162,7 @@ def _mended(folder: Path, description: ModelDescription, source: Source | None) 
     whole = _exported(source)
     if whole != folder:
         raise ModelUnusable(
-            f"The exported model {name} in {folder} is damaged, and timm's own weights are not "
+            f"The exported model {name} in {folder} is damaged, and the published weights are not "
             "those it was made from: name them again with --weights FILE."
         )
     return whole
@@ -210,16 +182,21 @@ def _device(wanted: str, description: ModelDescription, source: Source | None) -
         return "cpu"
     # PyTorch is asked only where there may be a GPU: its import takes seconds.
     if Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi"):
-        return _timm_room("torch_engine", "A GPU").best_device()  # type: ignore[no-any-return]
+        return extras.load("torch_engine", "A GPU", extra="timm").best_device()  # type: ignore[no-any-return]
     if (sys.platform, platform.machine()) == ("darwin", "arm64"):
-        return _timm_room("torch_engine", "A GPU").best_device()  # type: ignore[no-any-return]
+        return extras.load("torch_engine", "A GPU", extra="timm").best_device()  # type: ignore[no-any-return]
     return "cpu"
 
 
 def _exported(source: Source) -> Path:
     source.check()
-    return _timm_room("openvino_export", f"The model {source.name}").exported(  # type: ignore[no-any-return]
-        source.name, source.timm_name, source.weights, source.weights_sum
+    what = f"The model {source.name}"
+    if source.reads_words:
+        room = extras.load("clip_export", what, extra="text")
+    else:
+        room = extras.load("openvino_export", what, extra="timm")
+    return room.exported(  # type: ignore[no-any-return]
+        source.name, source.full_name, source.weights, source.weights_sum
     )
 
 
@@ -227,15 +204,14 @@ def _torch_engine(
     source: Source, description: ModelDescription, device: str, settings: Settings
 ) -> Engine:
     source.check()
-    room = _timm_room("torch_engine", f"The model {source.name}")
+    what = f"The model {source.name}"
+    if source.reads_words:
+        room = extras.load("clip_export", what, extra="text")
+    else:
+        room = extras.load("torch_engine", what, extra="timm")
     return room.start(  # type: ignore[no-any-return]
-        description, source.timm_name, source.weights, device, settings.precision
+        description, source.full_name, source.weights, device, settings.precision
     )
-
-
-def _timm_room(module: str, what: str) -> ModuleType:
-    """A module that needs the extra; never loaded for a model that has been exported."""
-    return extras.load(module, what, extra="timm")
 
 
 def _calibrated(

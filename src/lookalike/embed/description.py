@@ -27,6 +27,8 @@ class ModelDescription:
     `fingerprint` changes whenever the same picture could get another vector. `arithmetic` is
     ``float`` or ``int8``: fp32 and bf16 rank the same, so rows of both may be mixed.
     `calibrated_from` is the fingerprint of the float model that an int8 model was made from.
+    `cleaning` is what a model that reads words does to a text first: a name of
+    `lookalike.embed.tokens.CLEANINGS`; it is empty for all others.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ModelDescription:
     std: tuple[float, float, float]
     arithmetic: str = "float"
     calibrated_from: str = ""
+    cleaning: str = ""
 
     @classmethod
     def read(cls, path: Path) -> ModelDescription:
@@ -59,6 +62,11 @@ class ModelDescription:
         """Write the JSON file."""
         text = json.dumps(dataclasses.asdict(self), indent=2)
         path.write_text(f"{text}\n", encoding="utf-8")
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether it has a text tower."""
+        return bool(self.cleaning)
 
     @property
     def least(self) -> tuple[int, int]:

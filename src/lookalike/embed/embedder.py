@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from lookalike.errors import LookalikeError
 from lookalike.records import Pixels
 from lookalike.settings import Settings
 from lookalike.sources.reader import Reader
+
+Part = TypeVar("Part")
 
 
 class Embedder(Protocol):
@@ -49,22 +51,54 @@ class Embedder(Protocol):
 
 
 @runtime_checkable
-class TextEmbedder(Protocol):
-    """An embedder whose model also reads words, into the same space as pictures."""
+class TextEmbedder(Embedder, Protocol):
+    """An embedder that reads words, too: its vectors of words and of pictures are compared."""
 
     def embed_text(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Texts -> (n, dim) float32, unit rows."""
 
 
-def words_embedder(embedder: Embedder) -> TextEmbedder | None:
-    """The embedder as one that reads words; None where its model does not."""
-    return embedder if isinstance(embedder, TextEmbedder) else None
+def reads_words(embedder: Embedder) -> TypeGuard[TextEmbedder]:
+    """Whether it can be asked with words."""
+    return isinstance(embedder, TextEmbedder)
 
 
 class Engine(Protocol):
     """Runs a model: (n, height, width, 3) uint8 -> (n, dim) float32, unit rows; thread-safe."""
 
-    def __call__(self, pictures: Pixels) -> npt.NDArray[np.float32]: ...  # noqa: D102
+    def __call__(self, pictures: Pixels, /) -> npt.NDArray[np.float32]: ...  # noqa: D102
+
+
+class TextTower(Protocol):
+    """Runs a text tower: texts, one at least -> (n, dim) float32, unit rows; thread-safe."""
+
+    def __call__(self, texts: Sequence[str], /) -> npt.NDArray[np.float32]: ...  # noqa: D102
+
+
+class Started(Generic[Part]):
+    """A part of a model that is started by its first use, once, whoever asks for it."""
+
+    def __init__(self, start: Callable[[], Part]) -> None:
+        self._start = start
+        self._starting = threading.Lock()
+        self._part: Part | None = None
+        self._failure: LookalikeError | None = None
+
+    def __call__(self) -> Part:
+        """The part; raises what its start has raised."""
+        if self._part is not None:
+            return self._part
+        with self._starting:
+            if self._failure:
+                # Told again rather than tried again: the first try may have been ahead of use.
+                raise self._failure
+            if self._part is None:
+                try:
+                    self._part = self._start()
+                except LookalikeError as error:
+                    self._failure = error
+                    raise
+            return self._part
 
 
 class ModelEmbedder:
@@ -79,9 +113,7 @@ class ModelEmbedder:
     ) -> None:
         self.description, self.batch_size = description, batch_size
         self._start_engine = start_engine
-        self._starting = threading.Lock()
-        self._engine: Engine | None = None
-        self._failure: LookalikeError | None = None
+        self._engine = Started(start_engine)
 
     @property
     def name(self) -> str:
@@ -109,23 +141,11 @@ class ModelEmbedder:
 
     def load(self) -> None:
         """Start the engine, once."""
-        with self._starting:
-            if self._failure:
-                raise self._failure
-            if self._engine is None:
-                try:
-                    self._engine = self._start_engine()
-                except LookalikeError as error:
-                    # Told again rather than tried again: the first try may have been ahead of use.
-                    self._failure = error
-                    raise
+        self._engine()
 
     def embed(self, pictures: Pixels) -> npt.NDArray[np.float32]:
         """(n, height, width, 3) uint8 -> (n, dim) float32, unit rows."""
-        if self._engine is None:
-            self.load()
-        assert self._engine is not None  # noqa: S101
-        return self._engine(pictures)
+        return self._engine()(pictures)
 
     def embed_files(
         self, paths: Sequence[str | Path], *, settings: Settings | None = None
@@ -147,6 +167,31 @@ class ModelEmbedder:
                 ]
                 out[start : start + len(batch)] = self.embed(np.stack(batch))
         return out
+
+
+class TextImageEmbedder(ModelEmbedder):
+    """A described model with a text tower, which is started by the first `embed_text`."""
+
+    def __init__(
+        self,
+        description: ModelDescription,
+        start_engine: Callable[[], Engine],
+        start_text: Callable[[], TextTower],
+        *,
+        batch_size: int = 16,
+    ) -> None:
+        super().__init__(description, start_engine, batch_size=batch_size)
+        self._text = Started(start_text)
+
+    def load_text(self) -> None:
+        """Start the text tower, once; the image tower is not needed for it."""
+        self._text()
+
+    def embed_text(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Texts -> (n, dim) float32, unit rows; what is longer than the model reads is cut off."""
+        if not texts:
+            return np.empty((0, self.dim), np.float32)
+        return self._text()(texts)
 
 
 def prepare_file(path: str, *, embedder: Embedder, reader: Reader, settings: Settings) -> Pixels:

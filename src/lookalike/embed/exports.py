@@ -5,7 +5,8 @@ A model is a folder named by its fingerprint: ``model.json`` (its description), 
 It is written beside its place, onto the disk, and renamed, so that one is there as a whole or not
 at all. A file with the size and time that it was written with is taken for whole; else its sum
 decides. A model that OpenVINO cannot run has, instead of a graph, ``refused.txt`` with the version
-of OpenVINO that could not.
+of OpenVINO that could not. One that reads words has its text tower beside the graph: ``text.xml``,
+``text.bin`` and ``tokenizer.json``.
 
 What people ask for, a name and perhaps a file of weights, leads to a fingerprint through a small
 file in ``requests``; a fingerprint leads back to that file through one in ``weights``.
@@ -32,6 +33,7 @@ from lookalike.embed.description import ModelDescription
 from lookalike.errors import ModelUnusable
 
 GRAPH, DESCRIPTION, SUMS, REFUSED = "model.xml", "model.json", "sums.json", "refused.txt"
+TEXT_GRAPH, TEXT_WEIGHTS, TOKENIZER = "text.xml", "text.bin", "tokenizer.json"
 
 
 class _Sum(NamedTuple):
@@ -190,8 +192,8 @@ def write(
     Args:
         root: `exports_folder` or `calibrated_folder`.
         description: what the model is.
-        save_graph: writes ``model.xml`` and ``model.bin`` into a folder; None where this version
-            of OpenVINO cannot run the model.
+        save_graph: writes ``model.xml`` and ``model.bin``, and what a text tower needs, into a
+            folder; None where this version of OpenVINO cannot run the model.
     """
     place = root / description.fingerprint
     try:

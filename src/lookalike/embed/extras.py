@@ -9,7 +9,11 @@ from types import ModuleType
 from lookalike.errors import ExtraBroken, ExtraMissing, reason_of
 
 # What a force-reinstall names: the packages that must have been built for each other.
-_PACKAGES = {"timm": "torch torchvision timm", "int8": "nncf"}
+_PACKAGES = {
+    "timm": "torch torchvision timm",
+    "int8": "nncf",
+    "text": "torch torchvision timm open_clip_torch transformers tokenizers ftfy",
+}
 
 # Not ImportError alone: a torchvision of another torch raises RuntimeError, a library of CUDA that
 # is not there OSError, a package built for another NumPy ValueError.

@@ -8,10 +8,11 @@ import os
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
+from pathlib import Path
 
-from huggingface_hub import constants, errors, utils
+from huggingface_hub import constants, errors, hf_hub_download, utils
 
 from lookalike.errors import ModelUnusable
 
@@ -43,6 +44,14 @@ def reachable_or_offline() -> Iterator[None]:
     finally:
         if unreachable:
             _set_offline(False)
+
+
+def download(repository: str, names: Sequence[str]) -> Path:
+    """The first of these files that a repository has, in the hub's cache; raises `HUB_ERRORS`."""
+    for name in names[:-1]:
+        with contextlib.suppress(errors.EntryNotFoundError):
+            return Path(hf_hub_download(repository, name))
+    return Path(hf_hub_download(repository, names[-1]))
 
 
 def _is_unreachable() -> bool:

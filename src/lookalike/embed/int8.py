@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import logging
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,6 +69,9 @@ def calibrate(
 
         def save(into: Path) -> None:
             ov.save_model(quantised, into / exports.GRAPH, compress_to_fp16=False)
+            if description.reads_words:  # its text tower stays as it is
+                for name in (exports.TEXT_GRAPH, exports.TEXT_WEIGHTS, exports.TOKENIZER):
+                    shutil.copyfile(folder / name, into / name)
 
         exports.write(root, int8, save)
     vectors = [

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lookalike.errors import ModelUnusable
-from lookalike.records import Pixels
 
 # OpenVINO reports its use over the network when it is imported, unless this package is missing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -34,13 +33,16 @@ class OpenVINOEngine:
     one request on all cores does; pinning them would put both on the same core.
     """
 
-    def __init__(self, folder: Path, *, precision: str, streams: int) -> None:
-        """Compile ``model.xml`` of `folder`.
+    def __init__(
+        self, folder: Path, *, precision: str, streams: int, graph: str = "model.xml"
+    ) -> None:
+        """Compile a graph of `folder`.
 
         Args:
             folder: the exported model.
             precision: ``fp32``, ``bf16``, or ``auto`` for bf16 where the CPU has it.
             streams: how many threads may call at once without waiting.
+            graph: its file.
         """
         try:
             core = ov.Core()
@@ -48,7 +50,7 @@ class OpenVINOEngine:
             if precision == "auto":
                 precision = "bf16" if bf16 else "fp32"
             self._compiled = core.compile_model(
-                core.read_model(folder / "model.xml"),
+                core.read_model(folder / graph),
                 "CPU",
                 {
                     "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
@@ -62,13 +64,13 @@ class OpenVINOEngine:
             raise ModelUnusable(f"The model in {folder} cannot be run ({reason}).") from error
         self._requests = threading.local()
 
-    def __call__(self, pictures: Pixels) -> npt.NDArray[np.float32]:
-        """(n, height, width, 3) uint8 -> (n, dim) float32, unit rows."""
+    def __call__(self, inputs: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+        """(n, height, width, 3) uint8 or (n, length) int64 -> (n, dim) float32, unit rows."""
         request = getattr(self._requests, "own", None)
         if request is None:
             request = self._requests.own = self._compiled.create_infer_request()
         parts = []
-        for start in range(0, len(pictures), PICTURES_AT_ONCE):
-            request.infer([pictures[start : start + PICTURES_AT_ONCE]], share_inputs=True)
+        for start in range(0, len(inputs), PICTURES_AT_ONCE):
+            request.infer([inputs[start : start + PICTURES_AT_ONCE]], share_inputs=True)
             parts.append(request.get_output_tensor(0).data.copy())
         return np.concatenate(parts)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from filelock import FileLock
 
@@ -21,6 +22,9 @@ from lookalike.errors import ModelUnusable, reason_of
 _log = logging.getLogger("lookalike")
 
 LEAST_COSINE = 0.999
+
+Vectors = npt.NDArray[np.float32]
+SaveGraph = Callable[[Path], None]
 
 
 class NotConvertible(Exception):
@@ -37,22 +41,41 @@ def convert(model: TimmModel) -> ov.Model:
     height, width = model.description.size
     random = torch.Generator().manual_seed(0)
     pictures = torch.randint(0, 256, (3, height, width, 3), generator=random, dtype=torch.uint8)
-    example = normalised(pictures, model.description)
+    graph, expected = traced(features, normalised(pictures, model.description))
+    return checked(with_preprocessing(graph, model.description), pictures.numpy(), expected)
+
+
+def traced(module: torch.nn.Module, example: torch.Tensor) -> tuple[ov.Model, Vectors]:
+    """The graph of a module for any number of rows, and what the module gives for the example.
+
+    Raises:
+        NotConvertible: it has an operation that OpenVINO lacks.
+    """
     try:
         # Tracing, which PyTorch calls deprecated, is what OpenVINO's converter does.
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            expected = features(example).numpy()
-            # What PyTorch would check here is checked below, in a third of the time.
-            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-                features, example[:2], check_trace=False, strict=False
+            expected: Vectors = module(example).numpy()
+            # What PyTorch would check here is checked afterwards, in a third of the time.
+            recorded = torch.jit.trace(  # type: ignore[no-untyped-call]
+                module, example[:2], check_trace=False, strict=False
             )
-            graph = ov.convert_model(traced, example_input=example[:2])
-        graph.reshape([-1, 3, height, width])
-        graph = with_preprocessing(graph, model.description)
+            graph = ov.convert_model(recorded, example_input=example[:2])
+        graph.reshape([-1, *example.shape[1:]])
+    except Exception as error:
+        raise NotConvertible(reason_of(error)) from error
+    return graph, expected
+
+
+def checked(graph: ov.Model, inputs: npt.NDArray[np.generic], expected: Vectors) -> ov.Model:
+    """The graph, having given the expected unit rows for several sizes of a batch.
+
+    Raises:
+        NotConvertible: it cannot be run, or the vectors differ.
+    """
+    try:
         compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        parts = [pictures[:1].numpy(), pictures[1:].numpy()]
-        vectors = np.concatenate([compiled([part])[0].copy() for part in parts])
+        vectors = np.concatenate([compiled([part])[0].copy() for part in (inputs[:1], inputs[1:])])
     except Exception as error:
         raise NotConvertible(reason_of(error)) from error
     cosine = float((vectors * expected).sum(axis=1).min())
@@ -81,7 +104,31 @@ def with_preprocessing(graph: ov.Model, description: ModelDescription) -> ov.Mod
 def exported(name: str, timm_name: str, weights: Path | None, weights_sum: str) -> Path:
     """The folder of a timm model that has been exported, now if need be.
 
+    Raises:
+        ModelError: the model cannot be had.
+    """
+
+    def build_one() -> tuple[ModelDescription, Callable[[], SaveGraph | None]]:
+        model = build(name, timm_name=timm_name, weights=weights)
+        return model.description, lambda: _graph_writer(model)
+
+    return exported_once(name, weights_sum, build_one)
+
+
+def exported_once(
+    name: str,
+    weights_sum: str,
+    build: Callable[[], tuple[ModelDescription, Callable[[], SaveGraph | None]]],
+) -> Path:
+    """The folder of a model that has been exported, now if need be.
+
     A second process that wants the same waits for the first one.
+
+    Args:
+        name: what it is called here.
+        weights_sum: SHA-256 of its file of weights, if it was named.
+        build: says what the model is, and gives what converts it, if it is not there: to what
+            `exports.write` takes.
 
     Raises:
         ModelError: the model cannot be had.
@@ -97,13 +144,12 @@ def exported(name: str, timm_name: str, weights: Path | None, weights_sum: str) 
         folder = exports.requested(name, weights_sum)
         if folder and _is_usable(folder):
             return folder
-        model = build(name, timm_name=timm_name, weights=weights)
+        description, convert_it = build()
         _log.info("Getting %s ready for this machine; this is done once.", name)
-        fingerprint = model.description.fingerprint
-        folder = root / fingerprint
+        folder = root / description.fingerprint
         if not _is_usable(folder):
-            folder = exports.write(root, model.description, _graph_writer(model))
-        exports.remember(name, weights_sum, fingerprint)
+            folder = exports.write(root, description, convert_it())
+        exports.remember(name, weights_sum, description.fingerprint)
     return folder
 
 
@@ -127,7 +173,7 @@ def _locked(root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _graph_writer(model: TimmModel) -> Callable[[Path], None] | None:
+def _graph_writer(model: TimmModel) -> SaveGraph | None:
     try:
         graph = convert(model)
     except NotConvertible as error:
@@ -135,7 +181,16 @@ def _graph_writer(model: TimmModel) -> Callable[[Path], None] | None:
         return None
 
     def save(folder: Path) -> None:
-        # All digits of the weights are kept: the vectors are to be timm's own.
-        ov.save_model(graph, folder / exports.GRAPH, compress_to_fp16=False)
+        save_graph(graph, folder / exports.GRAPH)
 
     return save
+
+
+def save_graph(graph: ov.Model, path: Path) -> None:
+    """Write a graph and its weights, with all their digits: the vectors are to be the model's own.
+
+    Args:
+        graph: what is written.
+        path: of the file that ends in ``.xml``.
+    """
+    ov.save_model(graph, path, compress_to_fp16=False)

@@ -1,4 +1,4 @@
-"""Models worth knowing, by short names. Any other of timm's can be named just as well."""
+"""Models worth knowing, by short names. Any other can be named just as well."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ DEFAULT_MODEL = "efficientnet-lite0-384"
 class Preset:
     """A model and what it costs.
 
-    `timm_model` is its full name in timm, with the tag of its weights, and empty for the packaged
-    model, which needs no timm. `size` is (height, width) in pixels, `gmacs` are 10^9 multiply-adds
-    for one picture, `licence` is that of the weights.
+    `timm_model` is its full name in timm, with the tag of its weights; for one that reads words it
+    is empty and `clip_model` is its full name in open_clip, behind ``clip:``. The packaged model
+    has neither. `size` is (height, width) in pixels, `parameters` and `gmacs`, 10^9 multiply-adds,
+    are those of the part that sees pictures, `licence` is that of the weights.
     """
 
     name: str
@@ -26,6 +27,17 @@ class Preset:
     gmacs: float
     licence: str
     good_for: str
+    clip_model: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """The name that its library knows it by."""
+        return self.timm_model or self.clip_model
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether pictures can be asked for with words."""
+        return bool(self.clip_model)
 
 
 _ALL = (
@@ -48,6 +60,17 @@ _ALL = (
         gmacs=2.39,
         licence="Apple AMLR (research only)",
         good_for="subjects and scenes, drawings, too; made for CPUs",
+    ),
+    Preset(
+        name="mobileclip2-s0-text",
+        timm_model="",
+        clip_model="clip:MobileCLIP2-S0/dfndr2b",
+        dim=512,
+        size=(256, 256),
+        parameters=11_406_976,
+        gmacs=2.39,
+        licence="Apple AMLR (research only)",
+        good_for="asking in words; made for CPUs",
     ),
     Preset(
         name="mobilenetv4-medium",
@@ -91,6 +114,17 @@ _ALL = (
         good_for="subjects and scenes, drawings and screenshots, too; little fine detail",
     ),
     Preset(
+        name="clip-base-text",
+        timm_model="",
+        clip_model="clip:ViT-B-32/laion2b_s34b_b79k",
+        dim=512,
+        size=(224, 224),
+        parameters=87_849_216,
+        gmacs=4.41,
+        licence="MIT",
+        good_for="asking in words, in English",
+    ),
+    Preset(
         name="convnext-tiny",
         timm_model="convnext_tiny.in12k_ft_in1k",
         dim=768,
@@ -129,6 +163,17 @@ _ALL = (
         gmacs=17.7,
         licence="Apache-2.0",
         good_for="subjects and scenes, drawings and screenshots, too; for a GPU",
+    ),
+    Preset(
+        name="siglip2-base-text",
+        timm_model="",
+        clip_model="clip:ViT-B-16-SigLIP2/webli",
+        dim=768,
+        size=(224, 224),
+        parameters=92_884_224,
+        gmacs=17.7,
+        licence="Apache-2.0",
+        good_for="asking in words, in many languages; for a GPU",
     ),
     Preset(
         name="dinov3-base",

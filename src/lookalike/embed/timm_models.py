@@ -69,7 +69,7 @@ def build(name: str, *, timm_name: str, weights: Path | None) -> TimmModel:
     must_exist(name, timm_name)
     if weights:
         # A checkpoint that is none is told before a large model is built.
-        state = _read_checkpoint(weights)
+        state = read_checkpoint(weights)
         module = _create(name, timm_name, pretrained=False)
         _load(module, name, state, weights)
     else:
@@ -93,7 +93,7 @@ def build(name: str, *, timm_name: str, weights: Path | None) -> TimmModel:
     }
     description = ModelDescription(
         name=name,
-        dim=_dim(module, name, (height, width)),
+        dim=dim_of(module, name, (height, width)),
         fingerprint=_fingerprint(module, preprocessing),
         **preprocessing,
     )
@@ -130,7 +130,8 @@ def _create(name: str, timm_name: str, *, pretrained: bool) -> torch.nn.Module:
     return module
 
 
-def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    """Its tensors; raises `ModelUnusable` where it is none, or holds code."""
     try:
         state: dict[str, Any] = timm.models.load_state_dict(str(path), weights_only=True)
         if state and all(isinstance(name, str) for name in state):
@@ -185,7 +186,8 @@ def _first_mismatch(
     return None
 
 
-def _dim(module: torch.nn.Module, name: str, size: tuple[int, int]) -> int:
+def dim_of(module: torch.nn.Module, name: str, size: tuple[int, int]) -> int:
+    """The length of its vectors; raises `ModelUnusable` where it gives none for a picture."""
     try:
         with torch.inference_mode():
             features = module(torch.zeros(1, 3, *size))
@@ -215,8 +217,13 @@ def _fingerprint(module: torch.nn.Module, preprocessing: Mapping[str, Any]) -> s
             )
         ),
     }
+    return digest_of(described, module.state_dict())
+
+
+def digest_of(described: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    """SHA-256 of what can be said as JSON and of PyTorch's tensors, shortened to 32 digits."""
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for key, tensor in module.state_dict().items():
+    for key, tensor in state.items():
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().view(-1).numpy().view("uint8"))
     return digest.hexdigest()[:32]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 import timm
@@ -14,12 +15,16 @@ def pretrained_names(pattern: str) -> list[str]:
         pattern: a part of the name; with * or ? a pattern for the whole name, or for all of it
             before the tag of the weights.
     """
+    return matching(timm.list_models(pretrained=True), pattern, tag=".")
+
+
+def matching(names: Iterable[str], pattern: str, *, tag: str) -> list[str]:
+    """Those of the names that contain or match a pattern; `tag` is what stands before a tag."""
     wanted = pattern.lower()
-    names: list[str] = timm.list_models(pretrained=True)
     if "*" not in wanted and "?" not in wanted:
         return [name for name in names if wanted in name.lower()]
-    return [name for name in names if _matches(name.lower(), wanted)]
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(name.partition(".")[0], pattern)
+    return [
+        name
+        for name in names
+        if any(fnmatchcase(part, wanted) for part in (name.lower(), name.lower().partition(tag)[0]))
+    ]

@@ -170,9 +170,20 @@ def start(
     """
     checked_device(device)
     model = build(description.name, timm_name=timm_name, weights=weights)
+    return run(model, description, device, precision)
+
+
+def run(
+    model: TimmModel, description: ModelDescription, device: str, precision: str
+) -> TorchEngine:
+    """The engine of a model, if it is the one that has been described before.
+
+    Raises:
+        ModelUnusable: it is another one.
+    """
     if model.description.fingerprint != description.fingerprint:
         raise ModelUnusable(
-            f"timm's own weights of {description.name} are not those the index was made with: "
+            f"The published weights of {description.name} are not those the index was made with: "
             "name them again with --weights FILE."
         )
     return TorchEngine(model, device=device, precision=precision)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lookalike.embed.embedder import Embedder, words_embedder
+from lookalike.embed.embedder import Embedder, reads_words
 from lookalike.errors import InvalidQuestion
 from lookalike.query.language import shown
 from lookalike.query.picture import pixels_of
@@ -76,15 +76,14 @@ def _of_rows(terms: Sequence[Term], stored: Stored) -> list[Vector]:
 
 def _of_words(terms: Sequence[Term], embedder: Embedder) -> Vectors:
     texts = [term.value.text for term in terms if isinstance(term.value, Words)]
-    reads = words_embedder(embedder)
-    if reads is None:
+    if not reads_words(embedder):
         nowhere = next((text for text in texts if not exists(text)), None)
         no_file = f"There is no file {nowhere!r}, and as words it" if nowhere else "The question"
         raise InvalidQuestion(
             f"{no_file} needs a model that reads words, which {embedder.name} does not. "
             "Index with one that does; see: lookalike models"
         )
-    return reads.embed_text(texts)
+    return embedder.embed_text(texts)
 
 
 def _of_pictures(terms: Sequence[Term], embedder: Embedder, settings: Settings) -> Vectors:
