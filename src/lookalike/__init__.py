@@ -28,19 +28,35 @@ from lookalike.errors import (
     StorageFull,
     StoreError,
     TokenRefused,
+    UndoFileUnusable,
     UnknownModel,
     WatchFailed,
 )
 from lookalike.index import Index
 from lookalike.insight.evaluation import Evaluation, JudgedHit, JudgedQuery
 from lookalike.insight.quality import Estimate, Quality
-from lookalike.records import Change, Hit, IndexInfo, IndexReport, Progress, Skipped
+from lookalike.records import (
+    Change,
+    Disposal,
+    DisposalReport,
+    Duplicate,
+    DuplicateGroup,
+    Hit,
+    IndexInfo,
+    IndexReport,
+    Progress,
+    Skipped,
+)
 from lookalike.settings import Settings
 
 __all__ = [
     "Change",
     "DeviceUnavailable",
+    "Disposal",
+    "DisposalReport",
     "DownloadFailed",
+    "Duplicate",
+    "DuplicateGroup",
     "Estimate",
     "Evaluation",
     "ExtraBroken",
@@ -77,6 +93,7 @@ __all__ = [
     "StorageFull",
     "StoreError",
     "TokenRefused",
+    "UndoFileUnusable",
     "UnknownModel",
     "WatchFailed",
     "load_embedder",

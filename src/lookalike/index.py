@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
-from lookalike.embed.embedder import Embedder
-from lookalike.errors import InvalidSetting
+from lookalike.embed.embedder import Embedder, prepare_file
+from lookalike.errors import InvalidSetting, PictureError
 from lookalike.insight.evaluation import Evaluation, evaluate
 from lookalike.keeping import Keeping
 from lookalike.opening import open_store
+from lookalike.perceptual import perceptual_hash
 from lookalike.query.picture import Question, question_vector
-from lookalike.records import Hit, IndexInfo
+from lookalike.records import DuplicateGroup, Hit, IndexInfo
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute
+from lookalike.sources.reader import Reader
 
 MAX_LIMIT = 16_384
 
@@ -90,6 +92,57 @@ class Index(Keeping):
             raise InvalidSetting("limit", limit, f"from 1 to {MAX_LIMIT}")
         vector = question_vector(question, embedder=self.embedder, settings=self._settings)
         return self._store.search(vector, limit=limit)
+
+    def duplicates(
+        self,
+        *paths: str | os.PathLike[str],
+        level: str = "near",
+        min_score: float | None = None,
+        against: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        keep: str = "most-pixels",
+    ) -> list[DuplicateGroup]:
+        """Pictures that are in the index more than once, in the order of the paths of the kept.
+
+        Every picture of a group was compared with the one that is kept.
+
+        Args:
+            paths: folders, files and archives; only what lies there takes part. By default all.
+            level: ``exact`` finds the same bytes; ``near`` also the same picture, resized,
+                compressed again or lightly edited; ``similar`` also what merely looks alike.
+            min_score: the least cosine, above 0, of what is similar; by default 0.9.
+            against: folders whose pictures are kept in any case; others are compared with these,
+                and not among themselves.
+            keep: which one of a group is kept: ``most-pixels``, ``largest`` (in bytes),
+                ``newest``, ``oldest`` (by the time of the file) or ``shortest-path``. Among equals
+                it is the one of more pixels, more bytes, the older, the one of the shorter path.
+
+        Raises:
+            InvalidSetting: one of these has an impossible value.
+        """
+        # Imported here: a search does not need it, and would wait.
+        from lookalike.insight.duplicates import find_duplicates  # noqa: PLC0415
+
+        folders = [against] if isinstance(against, str | os.PathLike) else against
+        with Reader.of(self._settings) as reader:
+
+            def look(path: str) -> str | None:
+                try:
+                    pixels = prepare_file(
+                        path, embedder=self.embedder, reader=reader, settings=self._settings
+                    )
+                except PictureError:
+                    return None
+                return perceptual_hash(pixels)
+
+            return find_duplicates(
+                self._store,
+                paths=[absolute(path) for path in paths],
+                against=[absolute(folder) for folder in folders],
+                level=level,
+                min_score=min_score,
+                keep=keep,
+                look=look,
+            )
 
     def evaluate(self, labels: Mapping[str, str]) -> Evaluation:
         """How often the nearest pictures have the same label, each asked against all others.

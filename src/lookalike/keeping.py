@@ -6,17 +6,28 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.embed.embedder import Embedder
+from lookalike.errors import InvalidSetting
 from lookalike.ingest.metadata import lookup
 from lookalike.ingest.preview import preview
 from lookalike.ingest.scan import Scan, ScanOptions
 from lookalike.ingest.sync import sync
 from lookalike.ingest.upkeep import relocate, rows_without_file
 from lookalike.opening import own_embedder
-from lookalike.records import Burst, Change, IndexReport, Metadata, Progress, row_id
-from lookalike.settings import Settings
+from lookalike.records import (
+    Burst,
+    Change,
+    DisposalReport,
+    DuplicateGroup,
+    IndexReport,
+    Metadata,
+    Progress,
+    row_id,
+)
+from lookalike.settings import Settings, default_database
 from lookalike.sources.names import absolute, is_archive, storable
 from lookalike.sources.reader import Reader
 
@@ -196,3 +207,70 @@ class Keeping:
             InvalidSetting: one of the two lies inside the other.
         """
         return relocate(self._store, absolute(old), absolute(new))
+
+    def dispose(
+        self,
+        groups: Iterable[DuplicateGroup],
+        action: str,
+        *,
+        to: str | os.PathLike[str] | None = None,
+        within: Sequence[str | os.PathLike[str]] = (),
+        dry_run: bool = True,
+        undo_file: str | os.PathLike[str] | None = None,
+    ) -> DisposalReport:
+        """Move duplicates away, replace them by hard links, or put them into the trash.
+
+        The kept picture of each group stays. Each file and the kept one are read again right before
+        it is touched; what is not as it was compared is left alone, and so are the members of
+        archives, objects in storages, links, and what lies behind links. The rows follow at once.
+
+        Args:
+            groups: as `duplicates` has found them.
+            action: ``move``, ``hardlink`` (of exact ones only) or ``trash``.
+            to: the folder that ``move`` moves them to; nothing in it is overwritten.
+            within: the folders that were asked about. What links in them lead to is left alone;
+                without any, so is whatever lies behind a link.
+            dry_run: do nothing, but say what would be done.
+            undo_file: where to write what was done, for `undo`; nothing may be there yet. By
+                default a new file beside the default database.
+
+        Raises:
+            InvalidSetting: there is no such action, or `to` does not go with it.
+            UndoFileUnusable: the undo file cannot be written; what it tells has been done.
+        """
+        # Imported here: few runs dispose of anything, and every search would wait.
+        from lookalike.ingest import disposal, undo  # noqa: PLC0415
+
+        if action not in disposal.ACTIONS:
+            raise InvalidSetting("action", action, f"one of {', '.join(disposal.ACTIONS)}")
+        if (action == "move") != (to is not None):
+            raise InvalidSetting("to", to, "a folder for the action move, and for that only")
+        target = None if to is None else absolute(to)
+        inside = [absolute(folder) for folder in within]
+        if dry_run:
+            return DisposalReport(tuple(disposal.preview(groups, action, to=target, within=inside)))
+        folder = Path(default_database()).parent / "undo"
+        with undo.UndoFile(undo_file, folder=folder) as written:
+            disposals = tuple(
+                disposal.dispose(
+                    groups, action, to=target, within=inside, store=self._store, undo_file=written
+                )
+            )
+        self._store.flush()
+        done = any(not each.refused for each in disposals)
+        return DisposalReport(disposals, written.path if done else None)
+
+    def undo(self, undo_file: str | os.PathLike[str]) -> DisposalReport:
+        """Put back what `dispose` did, the last first, and index it again. Nothing is overwritten.
+
+        Raises:
+            UndoFileUnusable: it is not there, or no such file.
+        """
+        from lookalike.ingest import undo  # noqa: PLC0415
+
+        results = list(undo.undo(undo.read(undo_file)))
+        back = {entry.path: entry.metadata for entry, result in results if not result.refused}
+        if back:
+            own_fields = {path: fields for path, fields in back.items() if fields}
+            self.add(more=list(back), metadata=own_fields or None)
+        return DisposalReport(tuple(result for _, result in results))

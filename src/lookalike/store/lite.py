@@ -40,7 +40,7 @@ from lookalike.errors import (
     StorageFull,
     StoreError,
 )
-from lookalike.store import filters, lite_files
+from lookalike.store import filters, lite_files, lite_rows
 from lookalike.store.database import Row
 
 # Often enough that Lite's memory stays small; a flush of this many takes about 50 ms.
@@ -83,7 +83,7 @@ class LiteDatabase:
         except MilvusException:
             lite_files.drop_search_indexes(self._path, collection)
             self.ask("load_collection", collection)
-        self._directly = _own_object(self.shown, collection)
+        self._directly = lite_rows.own_object(self.shown, collection)
 
     def get(self, collection: str, ids: Sequence[str], fields: list[str]) -> list[Row]:
         """Look the rows up by their ids."""
@@ -109,7 +109,19 @@ class LiteDatabase:
             condition = filters.one_of(wanted)
             return self.query(collection, filter=condition, output_fields=fields, limit=limit)
         with self._mapped_errors():
-            return _columns_where(self._directly, wanted, fields, limit)
+            return lite_rows.columns_where(self._directly, wanted, fields, limit)
+
+    def whole_rows(
+        self, collection: str, condition: str, *, size: int
+    ) -> Iterator[list[Row]] | None:
+        """Look into its tables; each query would go through all rows in Python."""
+        if self._directly is None:
+            return None
+        return self._whole_rows(self._directly, condition, size)
+
+    def _whole_rows(self, rows: Any, condition: str, size: int) -> Iterator[list[Row]]:
+        with self._mapped_errors():
+            yield from lite_rows.whole_rows(rows, condition, size=size)
 
     def search(self, collection: str, **options: Any) -> list[list[Row]]:
         """Nothing is ever late here."""
@@ -199,34 +211,6 @@ def open_lite(path: Path, *, create: bool, name: str) -> Any:
             lite_files.finish_flushes(path)
         _opened[str(path)] += 1
     return client
-
-
-def _own_object(database: str, name: str) -> Any:
-    """Milvus Lite's own object of a loaded collection; None where this version has another kind.
-
-    The client sends ids as the text of an expression, and Milvus Lite parses that in Python: asking
-    the object takes two thirds of the time, which is what a run over unchanged files consists of.
-    """
-    entry = getattr(lite_servers, "_servers", {}).get(database)
-    rows = entry[1].get_collection(name) if entry else None
-    return rows if hasattr(rows, "_segments_snapshot") and hasattr(rows, "_memtable") else None
-
-
-def _columns_where(
-    rows: Any, wanted: Mapping[str, Sequence[int]], fields: list[str], limit: int
-) -> list[Row]:
-    # Imported here: Milvus Lite has it loaded by now.
-    import pyarrow as pa  # noqa: PLC0415
-    from pyarrow import compute  # noqa: PLC0415
-
-    found: list[Row] = []
-    segments = [segment.table for segment in rows._segments_snapshot()]
-    for whole in (*segments, rows._memtable.to_arrow_table()):
-        table = whole.select([*fields, *wanted.keys() - set(fields)])
-        for name, values in wanted.items():
-            table = table.filter(compute.is_in(table[name], value_set=pa.array(values, pa.int64())))
-        found += table.to_pylist()
-    return found[:limit]
 
 
 def _release(database: str) -> None:
