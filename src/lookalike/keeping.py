@@ -6,7 +6,6 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.embed.embedder import Embedder
@@ -27,7 +26,7 @@ from lookalike.records import (
     Progress,
     row_id,
 )
-from lookalike.settings import Settings, default_database
+from lookalike.settings import Settings
 from lookalike.sources.names import absolute, is_archive, storable
 from lookalike.sources.reader import Reader
 
@@ -249,8 +248,7 @@ class Keeping:
         inside = [absolute(folder) for folder in within]
         if dry_run:
             return DisposalReport(tuple(disposal.preview(groups, action, to=target, within=inside)))
-        folder = Path(default_database()).parent / "undo"
-        with undo.UndoFile(undo_file, folder=folder) as written:
+        with undo.UndoFile(undo_file or undo.new_undo_file()) as written:
             disposals = tuple(
                 disposal.dispose(
                     groups, action, to=target, within=inside, store=self._store, undo_file=written

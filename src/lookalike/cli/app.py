@@ -15,7 +15,16 @@ from typing import NoReturn
 import typer
 from PIL import Image, _imaging
 
-from lookalike.cli import demo, download_sample, evaluate, index, manage, models, search
+from lookalike.cli import (
+    demo,
+    download_sample,
+    duplicates,
+    evaluate,
+    index,
+    manage,
+    models,
+    search,
+)
 from lookalike.cli.options import Version
 
 app = typer.Typer(
@@ -28,6 +37,7 @@ app = typer.Typer(
 )
 app.command("index")(index.index)
 app.command("search")(search.search)
+app.command("duplicates", epilog=f"Example: {duplicates.EXAMPLE}")(duplicates.duplicates)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(manage.info)
 app.command("remove")(manage.remove)

@@ -19,6 +19,7 @@ from typing import Any
 from lookalike.errors import UndoFileUnusable
 from lookalike.ingest import file_moves
 from lookalike.records import Disposal, Fields
+from lookalike.settings import default_database
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,9 @@ class Entry:
 class UndoFile:
     """The file, which is made by the first line. A context manager."""
 
-    def __init__(self, path: str | os.PathLike[str] | None, *, folder: Path) -> None:
-        """Take the name.
-
-        Args:
-            path: where it shall be; there must be nothing.
-            folder: where it is by default, with the time as its name.
-        """
-        now = time.strftime("%Y-%m-%d-%H%M%S")
-        self.path = os.fspath(path or file_moves.free_name(str(folder / f"{now}.jsonl")))
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Take its name; there must be nothing."""
+        self.path = os.fspath(path)
         self._file: Any = None
 
     def write(self, entry: Entry) -> None:
@@ -77,6 +72,13 @@ class UndoFile:
     ) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def new_undo_file() -> str:
+    """A name for one, beside the default database: the time."""
+    folder = Path(default_database()).parent / "undo"
+    now = time.strftime("%Y-%m-%d-%H%M%S")
+    return file_moves.free_name((folder / f"{now}.jsonl").as_posix())
 
 
 def read(path: str | os.PathLike[str]) -> list[Entry]:
