@@ -207,7 +207,18 @@ def test_wrong_usage_exits_with_2(cli: Cli, photos: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["index", "search", "evaluate", "info", "remove", "models", "demo", "download-sample", ""],
+    [
+        "index",
+        "search",
+        "duplicates",
+        "evaluate",
+        "info",
+        "remove",
+        "models",
+        "demo",
+        "download-sample",
+        "",
+    ],
 )
 def test_every_command_has_help_and_a_version(cli: Cli, command: str) -> None:
     arguments = [command] if command else []

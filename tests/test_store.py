@@ -252,3 +252,47 @@ def test_stamps_are_those_of_the_last_writes_wherever_the_rows_are(store: Milvus
         if turn % 3 == 1:
             store.flush()
         assert store.stamps([row_id(path) for path in paths]) == expected
+
+
+def test_a_scan_gives_every_row_once_as_it_is_now(store: MilvusStore) -> None:
+    """Replaced and deleted ones, on disk and in memory, are left out; so is what fails a filter."""
+    rows = unit_rows(9)
+    paths = [f"/photos/{number}.jpg" for number in range(9)]
+    records = [
+        replace(record(path, row, number=number, text=[{"ä": None}]), phash="0123456789abcdef")
+        for number, (path, row) in enumerate(zip(paths, rows, strict=True))
+    ]
+    store.upsert([replace(each, width=77) for each in records[:5]])
+    store.flush()
+    store.upsert([*records[:2], replace(records[8], animated=True)])
+    store.flush()
+    store.delete([row_id(paths[3])])
+    store.flush()
+    store.upsert([*records[3:6], *records[6:8]])
+    store.delete([row_id(paths[1]), row_id(paths[5])])
+    store.upsert([records[2]])
+    expected = {0: 3, 2: 3, 3: 3, 4: 3, 6: 3, 7: 3, 8: 3}
+    found = {each.path: each for page in store.scan() for each in page}
+    assert {each.metadata["number"]: each.width for each in found.values()} == expected
+    assert sum(len(page) for page in store.scan()) == store.count() == len(expected)
+    by_id = {each.path: each for each in store.records([row_id(path) for path in paths])}
+    assert found.keys() == by_id.keys()
+    for path, each in found.items():
+        np.testing.assert_array_equal(each.vector, by_id[path].vector)
+        plain = replace(each, vector=by_id[path].vector)
+        assert plain.phash == "0123456789abcdef"
+        assert plain == by_id[path]
+    some = [each for page in store.scan("number >= 3 and width < 10") for each in page]
+    assert sorted(each.metadata["number"] for each in some) == [3, 4, 6, 7, 8]
+    assert [each for page in store.scan("width == 77") for each in page] == []
+
+
+def test_a_scan_comes_in_pages_of_bounded_size(
+    store: MilvusStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_whole_rows", 7)
+    store.upsert([record(f"/{number}", unit_rows(1)[0]) for number in range(100)])
+    pages = list(store.scan())
+    assert sum(map(len, pages)) == 100
+    assert len(pages) >= 15
+    assert max(map(len, pages)) <= 30  # a server's are about that large

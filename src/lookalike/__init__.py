@@ -29,6 +29,7 @@ from lookalike.errors import (
     StorageFull,
     StoreError,
     TokenRefused,
+    UndoFileUnusable,
     UnknownModel,
     WatchFailed,
 )
@@ -40,6 +41,10 @@ from lookalike.query.question import Query
 from lookalike.query.terms import Crop, Term, Words
 from lookalike.records import (
     Change,
+    Disposal,
+    DisposalReport,
+    Duplicate,
+    DuplicateGroup,
     Hit,
     ImportReport,
     IndexInfo,
@@ -55,7 +60,11 @@ __all__ = [
     "Clustering",
     "Crop",
     "DeviceUnavailable",
+    "Disposal",
+    "DisposalReport",
     "DownloadFailed",
+    "Duplicate",
+    "DuplicateGroup",
     "Estimate",
     "Evaluation",
     "ExportUnusable",
@@ -96,6 +105,7 @@ __all__ = [
     "StoreError",
     "Term",
     "TokenRefused",
+    "UndoFileUnusable",
     "UnknownModel",
     "WatchFailed",
     "Words",

@@ -9,6 +9,7 @@ LookalikeError
 ├── ExportUnusable            a file to import that is no export, or a damaged one
 ├── LabelsUnusable            labels that nothing can be measured with
 ├── InvalidMetadata           fields of the user's own that cannot be stored, or a bad file of them
+├── UndoFileUnusable          the record of what was done with files cannot be written or read
 ├── ExtraMissing              it needs an optional part of lookalike
 ├── PictureError              one picture; indexing skips it, a search cannot go on
 │   ├── PictureUnreadable     its bytes could not be had
@@ -100,6 +101,14 @@ class InvalidMetadata(LookalikeError):
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
         super().__init__(f"{path}: {reason}.")
+
+
+class UndoFileUnusable(LookalikeError):
+    """The record of what was done with files cannot be written, or is none."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"The undo file {path} {reason}.")
 
 
 class ExtraMissing(LookalikeError):

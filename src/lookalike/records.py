@@ -66,7 +66,8 @@ class ImageRecord:
 
     `width` and `height` are pixels after orientation, `content` is the BLAKE2b-128 of the file's
     bytes in hex, `taken_at` is seconds since the epoch, 0 where unknown; `animated` is true where
-    the picture is the first of an animation; `metadata` holds the user's own fields.
+    the picture is the first of an animation; `metadata` holds the user's own fields; `phash` is the
+    `perceptual_hash` of what the model saw, empty in a row that was written without one.
     """
 
     path: str
@@ -79,6 +80,7 @@ class ImageRecord:
     vector: Vector
     animated: bool = False
     metadata: Fields = field(default_factory=dict)
+    phash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,68 @@ class Hit:
     content: str = ""
     metadata: Fields = field(default_factory=dict)
     similar_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A picture of a group of duplicates.
+
+    `kind` is how it is like the kept one: ``exact`` (the same bytes), ``near`` (the same picture,
+    resized, compressed again or lightly edited) or ``similar``; that of the kept one is ``keep``.
+    `score` is the cosine of their vectors. `phash` and the other facts are those of `ImageRecord`.
+    """
+
+    path: str
+    kind: str
+    score: float
+    content: str
+    stamp: Stamp
+    width: int
+    height: int
+    taken_at: int
+    format: str
+    phash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """A picture to keep and those that it stands for; each of them was compared with it."""
+
+    keep: Duplicate
+    others: tuple[Duplicate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Disposal:
+    """What was, or would be, done with a duplicate.
+
+    `action` is ``move``, ``hardlink``, ``trash`` or ``undo``; `target` is where the file lies
+    after it, if that is known; `refused` says why it is left alone, and is empty if it is not.
+    """
+
+    action: str
+    path: str
+    keep: str
+    target: str = ""
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DisposalReport:
+    """What became of duplicates; `undo_file` is None where nothing was done."""
+
+    disposals: tuple[Disposal, ...]
+    undo_file: str | None = None
+
+    @property
+    def done(self) -> tuple[Disposal, ...]:
+        """Those with which something was, or would be, done."""
+        return tuple(each for each in self.disposals if not each.refused)
+
+    @property
+    def refused(self) -> tuple[Disposal, ...]:
+        """Those that are left alone."""
+        return tuple(each for each in self.disposals if each.refused)
 
 
 @dataclass(frozen=True, slots=True)

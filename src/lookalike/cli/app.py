@@ -20,6 +20,7 @@ from lookalike.cli import (
     cluster,
     demo,
     download_sample,
+    duplicates,
     evaluate,
     exchange,
     index,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command("index")(index.index)
 app.command("search", epilog=asking.EXAMPLE)(search.search)
+app.command("duplicates", epilog=f"Example: {duplicates.EXAMPLE}")(duplicates.duplicates)
 app.command("cluster", epilog=cluster.EXAMPLE)(cluster.cluster)
 app.command("evaluate")(evaluate.evaluate)
 app.command("info")(manage.info)

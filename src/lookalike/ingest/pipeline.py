@@ -29,6 +29,7 @@ from lookalike.errors import PictureDamaged, PictureError, PictureUnreadable
 from lookalike.ingest.ahead import Impatient, ahead, batched
 from lookalike.ingest.metadata import same
 from lookalike.ingest.plan import Task
+from lookalike.perceptual import perceptual_hash
 from lookalike.records import ImageRecord, Pixels, Skipped, Stamp, row_id
 from lookalike.settings import Settings
 from lookalike.sources.reader import Reader
@@ -66,6 +67,7 @@ class _Prepared:
     content: str
     facts: Facts
     pixels: Pixels
+    phash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,9 @@ def run(
             picture = decode(data, path=path, least=embedder.least, max_pixels=settings.max_pixels)
         except PictureError as error:
             return _Failed(task, error)
-        return _Prepared(task, stamp, content, picture.facts, embedder.prepare(picture.image))
+        pixels = embedder.prepare(picture.image)
+        phash = perceptual_hash(pixels)
+        return _Prepared(task, stamp, content, picture.facts, pixels, phash)
 
     def ready(task: Task) -> None:
         reader.wait_for(task.file.path)
@@ -234,5 +238,6 @@ def _record(item: _Prepared, vector: np.ndarray[tuple[int], np.dtype[np.float32]
         format=facts.format,
         vector=vector,
         animated=facts.animated,
+        phash=item.phash,
         metadata=item.task.metadata or {},
     )

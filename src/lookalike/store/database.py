@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 Row = dict[str, Any]
@@ -52,6 +52,14 @@ class Database(Protocol):
         """At most `limit` rows with one of the `wanted` values in each of these integer fields.
 
         Others that have been replaced or deleted may be among them.
+        """
+
+    def whole_rows(
+        self, collection: str, condition: str, *, size: int
+    ) -> Iterator[list[Row]] | None:
+        """Pages of at most `size` whole rows that meet a condition, as far as it is not empty.
+
+        None where there is no better way than a query for each page.
         """
 
     def search(self, collection: str, **options: Any) -> list[list[Row]]:

@@ -28,7 +28,7 @@ from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from lookalike.errors import IndexIncompatible, IndexNotFound, IndexNotWritable
-from lookalike.store import filters, lite_columns, lite_files
+from lookalike.store import filters, lite_files, lite_rows
 from lookalike.store.database import Row
 from lookalike.store.lite_errors import CauseOfFailure, cannot_open, mapped
 
@@ -72,7 +72,7 @@ class LiteDatabase:
         except MilvusException:
             lite_files.drop_search_indexes(self._path, collection)
             self.ask("load_collection", collection)
-        self._directly = lite_columns.own_object(self.shown, collection)
+        self._directly = lite_rows.own_object(self.shown, collection)
 
     def get(self, collection: str, ids: Sequence[str], fields: list[str]) -> list[Row]:
         """Look the rows up by their ids, or only single columns of them, which is quicker."""
@@ -82,7 +82,7 @@ class LiteDatabase:
             if "*" in fields or "$meta" in fields:
                 # The client sends ids as the text of an expression, which is parsed in Python.
                 return list(self._directly.get(list(ids), output_fields=fields))
-            return lite_columns.get(self._directly, ids, fields)
+            return lite_rows.columns_of(self._directly, ids, fields)
 
     def query(self, collection: str, **options: Any) -> list[Row]:
         """Nothing is ever late here."""
@@ -101,12 +101,24 @@ class LiteDatabase:
             condition = filters.one_of(wanted)
             return self.query(collection, filter=condition, output_fields=fields, limit=limit)
         with self._mapped_errors():
-            return lite_columns.where(self._directly, wanted, fields, limit)
+            return lite_rows.columns_where(self._directly, wanted, fields, limit)
 
     @property
     def window(self) -> int | None:
         """The client's; Milvus Lite itself has none."""
         return 16_384 if self._directly is None else None
+
+    def whole_rows(
+        self, collection: str, condition: str, *, size: int
+    ) -> Iterator[list[Row]] | None:
+        """Look into its tables; each query would go through all rows in Python."""
+        if self._directly is None:
+            return None
+        return self._whole_rows(self._directly, condition, size)
+
+    def _whole_rows(self, rows: Any, condition: str, size: int) -> Iterator[list[Row]]:
+        with self._mapped_errors():
+            yield from lite_rows.whole_rows(rows, condition, size=size)
 
     def search(self, collection: str, **options: Any) -> list[list[Row]]:
         """Without the client, which takes milliseconds for turning rows into messages and back."""

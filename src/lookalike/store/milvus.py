@@ -203,8 +203,11 @@ class MilvusStore(Nearest):
 
     def scan(self, condition: str = "") -> Iterator[list[ImageRecord]]:
         """Pages of whole rows, in no order. `condition` is an expression of Milvus's."""
-        conditions = (f"({condition})",) if condition else ()
-        for rows in self._pages(["*"], *conditions, size=self._whole_rows):
+        pages = self._database.whole_rows(self.collection, condition, size=self._whole_rows)
+        if pages is None:
+            conditions = (f"({condition})",) if condition else ()
+            pages = self._pages(["*"], *conditions, size=self._whole_rows)
+        for rows in pages:
             yield [schema.to_record(row) for row in rows]
 
     def neighbours(

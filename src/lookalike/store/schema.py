@@ -17,10 +17,11 @@ FORMAT_BYTES = 32
 INTEGER_FIELDS = ("size_bytes", "mtime_ns", "width", "height", "taken_at")
 FACT_FIELDS = ("path", "content", *INTEGER_FIELDS, "format")
 ANIMATED_FIELD = "animated"  # dynamic, and only in the rows of animations
-OWN_FIELDS = frozenset({"id", *FACT_FIELDS, VECTOR_FIELD, ANIMATED_FIELD})
+PHASH_FIELD = "phash"  # dynamic, too: 16 hex digits
+OWN_FIELDS = frozenset({"id", *FACT_FIELDS, VECTOR_FIELD, ANIMATED_FIELD, PHASH_FIELD})
 RESERVED_FIELDS = OWN_FIELDS | {"_seq", "_partition"}  # the last two are Milvus Lite's own
-# Milvus's limit on the dynamic fields of a row as JSON, less what `animated` takes.
-METADATA_BYTES = 65_536 - len(f'"{ANIMATED_FIELD}":true,')
+# Milvus's limit on the dynamic fields of a row as JSON, less what the own ones take.
+METADATA_BYTES = 65_536 - len(f'"{ANIMATED_FIELD}":true,"{PHASH_FIELD}":"{"0" * 16}",')
 
 SCHEMA_VERSION = "1"
 METRICS = ("COSINE", "IP", "L2")
@@ -68,6 +69,7 @@ def to_row(record: ImageRecord) -> dict[str, Any]:
         "format": record.format,
         VECTOR_FIELD: record.vector,
         **({ANIMATED_FIELD: True} if record.animated else {}),
+        **({PHASH_FIELD: record.phash} if record.phash else {}),
     }
 
 
@@ -84,6 +86,7 @@ def to_record(row: Mapping[str, Any]) -> ImageRecord:
         vector=np.asarray(row[VECTOR_FIELD], dtype=np.float32),
         animated=row.get(ANIMATED_FIELD) is True,
         metadata=to_metadata(row),
+        phash=str(row.get(PHASH_FIELD, "")),
     )
 
 

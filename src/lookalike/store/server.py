@@ -133,6 +133,9 @@ class ServerDatabase:
         condition = filters.one_of(wanted)
         return self.query(collection, filter=condition, output_fields=fields, limit=limit)
 
+    def whole_rows(self, collection: str, condition: str, *, size: int) -> None:
+        """A server is asked by ranges of ids."""
+
     def search(self, collection: str, **options: Any) -> list[list[Row]]:
         """Find the nearest rows."""
         found: list[list[Row]] = self._read("search", collection, **options)

@@ -1,0 +1,193 @@
+"""``lookalike duplicates``."""
+
+from __future__ import annotations
+
+import shlex
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookalike.cli import duplicates_show as show
+from lookalike.cli.options import Collection, Database, Quiet, Token, Verbose, Version
+from lookalike.cli.progress import busy
+from lookalike.cli.terminal import Terminal, startup_done
+from lookalike.index import Index
+from lookalike.ingest.undo import new_undo_file
+from lookalike.records import DisposalReport, DuplicateGroup
+
+EXAMPLE = "lookalike duplicates ~/Pictures --keep oldest --move-to ~/Duplicates"
+
+DONE = {
+    "move": ("moved", "to move"),
+    "hardlink": ("linked", "to link"),
+    "trash": ("deleted", "to delete"),
+}
+
+
+class Level(str, Enum):
+    """How alike is enough."""
+
+    exact = "exact"
+    near = "near"
+    similar = "similar"
+
+
+class Keep(str, Enum):
+    """Which one of a group is kept."""
+
+    most_pixels = "most-pixels"
+    largest = "largest"
+    newest = "newest"
+    oldest = "oldest"
+    shortest_path = "shortest-path"
+
+
+def duplicates(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH...]",
+            help="Only what lies in these folders, files and archives; else the whole index.",
+            show_default=False,
+        ),
+    ] = None,
+    level: Annotated[
+        Level,
+        typer.Option(
+            help="exact: the same bytes; near: also the same picture, resized, compressed again "
+            "or lightly edited; similar: also what merely looks alike."
+        ),
+    ] = Level.near,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="How alike similar pictures are, up to 1; else 0.9.",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Find what DIR has already: its pictures are kept, and only others are listed; "
+            "may be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[Keep, typer.Option(help="Which one of a group is kept.")] = Keep.most_pixels,
+    group_format: Annotated[
+        show.GroupFormat,
+        typer.Option("--format", help="How to print the groups; paths are those not kept."),
+    ] = show.GroupFormat.table,
+    move_to: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Move the duplicates there.", show_default=False),
+    ] = None,
+    hardlink: Annotated[
+        bool, typer.Option("--hardlink", help="Replace exact duplicates by hard links.")
+    ] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Put the duplicates into the trash.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run/--apply", help="Only say what would be done, or do it."),
+    ] = True,
+    undo_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where to write what was done, to undo it; else in the folder for user data.",
+            show_default=False,
+        ),
+    ] = None,
+    undo: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Put back what such a file tells.", show_default=False),
+    ] = None,
+    db: Database = None,
+    token: Token = None,
+    collection: Collection = "images",
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    version: Version = False,
+) -> None:
+    """Find pictures that are there more than once, and move, link or delete what is too many.
+
+    Nothing is changed without --apply, and never the last copy.
+    """
+    action = _action(move_to, hardlink, delete)
+    if undo and (paths or action or against):
+        raise typer.BadParameter("it takes nothing else", param_hint="--undo")
+    if not dry_run and not action:
+        wanted = "say what to do: --move-to DIR, --hardlink or --delete"
+        raise typer.BadParameter(wanted, param_hint="--apply")
+    with (
+        Terminal(verbose, quiet=quiet) as terminal,
+        Index.open(db, token=token, collection=collection, create=False) as opened,
+    ):
+        startup_done()
+        if undo:
+            _say_undone(opened.undo(undo), terminal)
+            return
+        with busy("Looking for duplicates", terminal):
+            groups = opened.duplicates(
+                *(paths or ()),
+                level=level.value,
+                min_score=min_score,
+                against=against or (),
+                keep=keep.value,
+            )
+        if not action:
+            show.print_groups(groups, group_format)
+            terminal.say(f"{show.summary(groups)}; nothing was changed.")
+            return
+        written = undo_file or new_undo_file()
+        again = f"lookalike duplicates --undo {shlex.quote(str(written))}"
+        if not dry_run:
+            terminal.on_interrupt = f"Stopped. To undo what was done, if anything: {again}"
+        report = opened.dispose(
+            groups, action, to=move_to, within=paths or (), dry_run=dry_run, undo_file=written
+        )
+        _say_done(groups, report, action, dry_run, group_format, terminal)
+        if report.undo_file:
+            terminal.say(f"To undo it: {again}")
+
+
+def _action(move_to: str | None, hardlink: bool, delete: bool) -> str | None:
+    asked = {"move": move_to is not None, "hardlink": hardlink, "trash": delete}
+    actions = [action for action, wanted in asked.items() if wanted]
+    if len(actions) > 1:
+        hint = "--move-to, --hardlink, --delete"
+        raise typer.BadParameter("only one of these at a time", param_hint=hint)
+    return actions[0] if actions else None
+
+
+def _say_done(
+    groups: list[DuplicateGroup],
+    report: DisposalReport,
+    action: str,
+    dry_run: bool,
+    group_format: show.GroupFormat,
+    terminal: Terminal,
+) -> None:
+    if group_format is show.GroupFormat.json:
+        typer.echo(show.as_json(groups, report))
+    else:
+        for done in report.done:
+            typer.echo(show.line_of(done))
+    for left in report.refused:
+        terminal.say(f"left alone {left.path}: {left.refused}")
+    counts = f"{len(report.done)} {DONE[action][dry_run]}, {len(report.refused)} left alone."
+    terminal.say(f"{counts} Nothing was changed; --apply does it." if dry_run else counts)
+
+
+def _say_undone(report: DisposalReport, terminal: Terminal) -> None:
+    for done in report.done:
+        typer.echo(show.line_of(done))
+    for left in report.refused:
+        terminal.say(f"left alone {left.path}: {left.refused}")
+    terminal.say(f"{len(report.done)} put back, {len(report.refused)} left alone.")

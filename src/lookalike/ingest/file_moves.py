@@ -1,0 +1,154 @@
+"""Files that change places, so that nothing is ever overwritten, half there, or another file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_BLOCK_BYTES = 1 << 20
+_OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_NOT_THROUGH_LINKS = getattr(os, "O_NOFOLLOW", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A regular file as it is now; `content` is the BLAKE2b-128 of its bytes in hex."""
+
+    status: os.stat_result
+    content: str
+
+    def is_file_of(self, other: Seen) -> bool:
+        """Whether both are one file under two names."""
+        return os.path.samestat(self.status, other.status)
+
+
+def look_at(path: str) -> Seen:
+    """Read a file that is no link.
+
+    Raises:
+        OSError: it is none, or cannot be read.
+    """
+    with os.fdopen(os.open(path, _OPEN | _NOT_THROUGH_LINKS), "rb") as file:
+        status = os.fstat(file.fileno())
+        # Where links cannot be refused when opening, the name must be that of what was opened.
+        if not stat.S_ISREG(status.st_mode) or not os.path.samestat(status, os.lstat(path)):
+            raise OSError(f"{path} is not a regular file")
+        digest = hashlib.blake2b(digest_size=16)
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return Seen(status, digest.hexdigest())
+
+
+def free_name(path: str) -> str:
+    """A path at which nothing is: this one, or it with a number behind the name."""
+    folder, slash, name = path.rpartition("/")
+    stem, dot, ending = name.rpartition(".")
+    number, free = 1, path
+    while os.path.lexists(free):
+        number += 1
+        numbered = f"{stem} ({number}){dot}{ending}" if stem else f"{name} ({number})"
+        free = f"{folder}{slash}{numbered}"
+    return free
+
+
+def move(source: str, target: str) -> None:
+    """Give a file another name, on another disk, too. A kill leaves both names, or the old one.
+
+    Raises:
+        FileExistsError: something is at `target`.
+        OSError: it cannot be moved; it is still at `source`.
+    """
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):  # another disk, or one without hard links
+        _copy(source, target)
+    Path(source).unlink()
+
+
+def replace_by_link(path: str, keep: str) -> None:
+    """Let `path` be another name of the file `keep`, in one step."""
+    with _beside(path) as spare:
+        os.link(keep, spare, follow_symlinks=False)
+        os.replace(spare, path)  # noqa: PTH105
+
+
+def replace_by_copy(path: str, *, mtime_ns: int, mode: int) -> None:
+    """Let `path` be a file of its own, with the bytes that it has, in one step."""
+    with _beside(path) as spare:
+        _copy(path, spare)
+        os.chmod(spare, mode)  # noqa: PTH101
+        os.utime(spare, ns=(mtime_ns, mtime_ns))
+        os.replace(spare, path)  # noqa: PTH105
+
+
+def to_trash(path: str) -> str:
+    """Put a file into the system's trash.
+
+    Returns:
+        Where it lies there; empty where that cannot be told.
+
+    Raises:
+        OSError: there is no trash, or it does not take the file.
+    """
+    # Imported here: few commands need it.
+    from send2trash import send2trash  # noqa: PLC0415
+
+    status = os.lstat(path)
+    send2trash(os.fspath(Path(path)))
+    return next(_in_trash(path, status), "")
+
+
+def forget_trash(path: str) -> None:
+    """Remove what the trash has noted about a file that is not in it any more."""
+    files = Path(path).parent
+    note = files.parent / "info" / f"{Path(path).name}.trashinfo"
+    if files.name == "files":
+        note.unlink(missing_ok=True)
+
+
+def _in_trash(path: str, status: os.stat_result) -> Iterator[str]:
+    if sys.platform in ("win32", "darwin"):
+        return
+    home = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111
+    folders = [Path(home) / "Trash" / "files"]
+    for top in Path(path).parents:
+        folders += [top / f".Trash-{os.getuid()}/files", top / f".Trash/{os.getuid()}/files"]
+    for folder in folders:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.inode() == status.st_ino and os.path.samestat(
+                    entry.stat(follow_symlinks=False), status
+                ):
+                    yield entry.path
+
+
+def _copy(source: str, target: str) -> None:
+    with contextlib.ExitStack() as undo:
+        with Path(source).open("rb") as file, Path(target).open("xb") as copy:
+            undo.callback(Path(target).unlink)
+            shutil.copyfileobj(file, copy, _BLOCK_BYTES)
+            copy.flush()
+            os.fsync(copy.fileno())
+        shutil.copystat(source, target)
+        if look_at(source).content == look_at(target).content:
+            undo.pop_all()
+            return
+    raise OSError(f"{source} was changed while it was copied")
+
+
+@contextlib.contextmanager
+def _beside(path: str) -> Iterator[str]:
+    """A name in a new folder beside a file, so on its disk."""
+    with tempfile.TemporaryDirectory(dir=Path(path).parent, prefix=".lookalike-") as folder:
+        yield os.path.join(folder, "picture")  # noqa: PTH118
