@@ -141,7 +141,8 @@ def test_all_pictures_go_through_the_model_in_one_batch_and_one_call_goes_to_the
         assert scores(one) == pytest.approx(other, abs=1e-4)
     embedder.batches.clear()
     index.search(Query(paths[:5]))
-    assert embedder.batches == [5]
+    index.search(Query([paths[0], paths[0].read_bytes(), paths[1]]))
+    assert embedder.batches == [5, 2], "the same picture goes once"
     assert index.search_many([]) == []
     with pytest.raises(InvalidSetting, match="limit is 0"):
         index.search_many(questions, limit=0)
