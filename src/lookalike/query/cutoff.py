@@ -7,9 +7,9 @@ since what is looked for lies above. Then
 - the best hit must be meaningful: among all rows fewer than 0.1 like it are to be expected by
   chance (A. Desolneux, L. Moisan, J.-M. Morel, From Gestalt Theory to Image Analysis, 2008), with
   that distribution. Else nothing stands out;
-- with it come those that are at least half as far above the background's mean as it is, and three
-  standard deviations. Two bars, as J. Canny has for edges (1986): the higher one finds, the lower one
-  completes.
+- with it come those that are at least half as far above the background's mean as it is, and at
+  least three standard deviations. Two bars, as J. Canny has for edges (1986): the higher one
+  finds, the lower one completes.
 
 Copies of the question (cosine of 0.9 or more) always stand out, and say nothing about the others.
 What makes up a large part of the rows is background, and does not stand out.
