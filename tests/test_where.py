@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import operator
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -447,3 +449,13 @@ def test_dates_may_have_an_offset_and_folders_a_tilde(monkeypatch: pytest.Monkey
     written = condition_of("taken_at = 2025-06-01T12:00:00+02:00", Own())
     assert written == f"(taken_at >= {at} and taken_at <= {at} and taken_at != 0)"
     assert condition_of("taken_at >= 1748772000", Own()).startswith(f"(taken_at >= {at} ")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/filters.md"])
+def test_the_filters_in_the_documents_are_filters(name: str) -> None:
+    document = (Path(__file__).parents[1] / name).read_text(encoding="utf-8")
+    shown = re.findall(r"--where '([^']*)'", document)
+    shown += re.findall(r"`([a-z_]+ (?:=|under|is) [^`]*)`", document)
+    assert len(shown) >= (5 if name.startswith("docs") else 1)
+    for text in shown:
+        assert condition_of(text, Known())

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lookalike.errors import InvalidQuestion, InvalidSetting
-from lookalike.query import cutoff
 from lookalike.query.diverse import collapse
 from lookalike.records import Hit, Vector
 
@@ -108,6 +107,9 @@ def _bound(vector: Vector, wanted: Wanted, condition: str, store: MilvusStore) -
     bound = wanted.min_score
     if not wanted.auto:
         return bound
+    # Imported here: few searches need it, and the statistics that it is made of take a while.
+    from lookalike.query import cutoff  # noqa: PLC0415
+
     metric = store.model.metric
     (best,) = store.neighbours(vector[np.newaxis], limit=cutoff.BEST_HITS, condition=condition)
     cosines = [1 - score / 2 if metric == "L2" else score for _, score in best]

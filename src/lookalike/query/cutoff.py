@@ -1,16 +1,18 @@
 """Which hits stand out from what the collection has for this question anyway.
 
 A sample of the rows tells the background: how rows score that have nothing to do with the question.
-Its median and quartiles do, since what is looked for moves them little. Then
+It is taken for normally distributed, and seen from below, between the quantiles of 10 and 40 %,
+since what is looked for lies above. Then
 
 - the best hit must be meaningful: among all rows fewer than 0.1 like it are to be expected by
   chance (A. Desolneux, L. Moisan, J.-M. Morel, From Gestalt Theory to Image Analysis, 2008), with
-  chance as a normal distribution. Else nothing stands out;
-- with it come those that are at least half as far above the background as it is, and 2.5 standard
-  deviations. Two bars, as J. Canny has for edges (1986): the higher one finds, the lower one
-  completes.
+  that distribution. Else nothing stands out;
+- with it come those that are at least half as far above the background's mean as it is, and at
+  least three standard deviations. Two bars, as J. Canny has for edges (1986): the higher one
+  finds, the lower one completes.
 
 Copies of the question (cosine of 0.9 or more) always stand out, and say nothing about the others.
+What makes up a large part of the rows is background, and does not stand out.
 The figures are those that did best on labelled pictures: ``bench/cutoff.py``.
 """
 
@@ -29,9 +31,9 @@ FEWEST_ROWS = 20  # with fewer there is no background to stand out from
 BEST_HITS = 64  # as many copies may come before the best hit that is none
 
 EXPECTED_BY_CHANCE = 0.1
-DEVIATIONS = 2.5
+DEVIATIONS = 3.0
 SHARE_OF_BEST = 0.5
-QUARTILES_APART = 2 * NormalDist().inv_cdf(0.75)  # in standard deviations
+QUANTILES = (0.1, 0.4)
 
 
 def least_cosine(vector: Vector, best: Sequence[float], background: Background) -> float:
@@ -44,11 +46,13 @@ def least_cosine(vector: Vector, best: Sequence[float], background: Background) 
     """
     if background.rows < FEWEST_ROWS or len(background.vectors) < FEWEST_ROWS // 2:
         return -1.0
-    low, median, high = np.quantile(background.vectors @ vector, [0.25, 0.5, 0.75])
-    deviation = (high - low) / QUARTILES_APART
-    top = max((score for score in best if score < SAME_PICTURE), default=median)
+    low, high = np.quantile(background.vectors @ vector, QUANTILES)
+    low_at, high_at = map(NormalDist().inv_cdf, QUANTILES)
+    deviation = (high - low) / (high_at - low_at)
+    mean = low - low_at * deviation
+    top = max((score for score in best if score < SAME_PICTURE), default=mean)
     rarest = NormalDist().inv_cdf(1 - EXPECTED_BY_CHANCE / background.rows)
-    if top < median + rarest * deviation:
+    if top < mean + rarest * deviation:
         return SAME_PICTURE
-    above = max(DEVIATIONS * deviation, SHARE_OF_BEST * (top - median))
-    return float(min(median + above, SAME_PICTURE))
+    above = max(DEVIATIONS * deviation, SHARE_OF_BEST * (top - mean))
+    return float(min(mean + above, SAME_PICTURE))
