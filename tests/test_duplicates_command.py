@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import shlex
 import shutil
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from lookalike import Index
 from lookalike.cli.duplicates import EXAMPLE
+from lookalike.cli.duplicates_show import GroupFormat, print_groups
 from tests.conftest import Outcome
 
 Cli = Callable[..., Outcome]
@@ -26,29 +29,33 @@ def twice(tmp_path: Path, photos: Path) -> Path:
     return photos
 
 
-def test_groups_are_printed_in_every_format(cli: Cli, twice: Path) -> None:
-    cli("index", twice)
-    table = cli("duplicates", "--keep", "shortest-path")
-    assert re.fullmatch(r"2 groups with 2 duplicates, [\d.]+ kB; nothing was changed.\n", table.err)
-    rows = [line.split("\t") for line in table.out.splitlines()]
-    assert [row[:3] for row in rows] == [["1", "keep", "1.000"], ["1", "exact", "1.000"]] + [
-        ["2", "keep", "1.000"],
-        ["2", "exact", "1.000"],
-    ]
+def test_groups_are_printed_in_every_format(
+    twice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Index.open(tmp_path / "photos.db") as index:
+        index.add(twice)
+        groups = index.duplicates(keep="shortest-path")
+
+    def printed(group_format: GroupFormat) -> str:
+        print_groups(groups, group_format)
+        return capsys.readouterr().out
+
+    rows = [line.split("\t") for line in printed(GroupFormat.table).splitlines()]
+    kinds = [["1", "keep"], ["1", "exact"], ["2", "keep"], ["2", "exact"]]
+    assert [row[:3] for row in rows] == [[*kind, "1.000"] for kind in kinds]
     assert rows[0][3] == f"{twice}/copy 0.jpg"
-    paths = cli("duplicates", "--keep", "shortest-path", "--format", "paths").out
-    assert paths.splitlines() == [f"{twice}/birds/crow.jpg", f"{twice}/birds/duck.jpg"]
-    answer = cli("duplicates", twice, "--keep", "shortest-path", "--format", "json").json
-    assert [group["others"][0]["path"] for group in answer["groups"]] == paths.splitlines()
+    paths = printed(GroupFormat.paths).splitlines()
+    assert paths == [f"{twice}/birds/crow.jpg", f"{twice}/birds/duck.jpg"]
+    answer = json.loads(printed(GroupFormat.json))
+    assert [group["others"][0]["path"] for group in answer["groups"]] == paths
     assert set(answer["groups"][0]["keep"]) == {
         *("path", "kind", "score", "content", "size_bytes", "width", "height", "taken_at"),
         "format",
     }
-    text = cli("duplicates", "--keep", "shortest-path", "--format", "csv").out
-    read = list(csv.DictReader(io.StringIO(text)))
+    read = list(csv.DictReader(io.StringIO(printed(GroupFormat.csv))))
     assert [row["path"] for row in read] == [row[3] for row in rows]
     assert read[0]["content"] == read[1]["content"] != read[2]["content"]
-    page = cli("duplicates", "--keep", "shortest-path", "--format", "html").out
+    page = printed(GroupFormat.html)
     assert page.count('src="data:image/jpeg;base64,') == 4
     assert f'href="{(twice / "copy 0.jpg").as_uri()}"' in page
 
@@ -76,8 +83,9 @@ def test_duplicates_are_put_away_and_put_back_as_typed(
         r"2 moved, 0 left alone\.\nTo undo it: lookalike (duplicates --undo .*)\n", moved.err
     )
     assert said
-    assert cli("info", "--format", "json").json["pictures"] == 30
-    assert cli("duplicates").out == ""
+    again = cli("duplicates")
+    assert again.out == ""
+    assert again.err == "0 groups with 0 duplicates, 0 B; nothing was changed.\n"
     undone = cli(*shlex.split(said[1]), **data)
     assert undone.err == "2 put back, 0 left alone.\n"
     assert cli("info", "--format", "json").json["pictures"] == 32
@@ -97,7 +105,7 @@ def test_deleting_goes_to_the_trash_and_names_what_is_left_alone(
     assert f"left alone {twice}/birds/crow.jpg: it is a link\n1 deleted, 1 left" in deleted.err
     assert (tmp_path / "data" / "Trash" / "files" / "duck.jpg").exists()
     answer = cli("duplicates", twice, "--hardlink", "--format", "json", **home).json
-    assert [each["action"] for each in answer["disposals"]] == ["hardlink"]
+    assert [each["refused"] for each in answer["disposals"]] == ["it is a link"]
     assert answer["undo_file"] is None
 
 
@@ -105,7 +113,6 @@ def test_a_folder_is_compared_with_another(cli: Cli, twice: Path) -> None:
     cli("index", twice)
     found = cli("duplicates", "--against", twice / "birds", "--format", "paths")
     assert found.out.splitlines() == [f"{twice}/copy 0.jpg", f"{twice}/copy 1.jpg"]
-    assert cli("duplicates", twice / "birds", "--against", twice / "trees").out == ""
 
 
 @pytest.mark.parametrize(
@@ -114,8 +121,6 @@ def test_a_folder_is_compared_with_another(cli: Cli, twice: Path) -> None:
         ("--delete", "--hardlink"),
         ("--apply",),
         ("--undo", "x", "--delete"),
-        ("--level", "close"),
-        ("--keep", "best"),
     ],
 )
 def test_wrong_usage_is_refused(cli: Cli, wrong: tuple[str, ...]) -> None:

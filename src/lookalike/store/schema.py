@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -86,8 +87,13 @@ def to_record(row: Mapping[str, Any]) -> ImageRecord:
         vector=np.asarray(row[VECTOR_FIELD], dtype=np.float32),
         animated=row.get(ANIMATED_FIELD) is True,
         metadata=to_metadata(row),
-        phash=str(row.get(PHASH_FIELD, "")),
+        phash=_known_hash(row.get(PHASH_FIELD)),
     )
+
+
+def _known_hash(value: object) -> str:
+    """Anybody could have written something else into a dynamic field."""
+    return value if isinstance(value, str) and re.fullmatch("[0-9a-f]{16}", value) else ""
 
 
 def to_metadata(row: Mapping[str, Any]) -> dict[str, Any]:
