@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from PIL import Image
 
-from lookalike.cli.thumbnails import Shown
 from lookalike.decode import decode
 from lookalike.errors import InvalidQuestion
 from lookalike.query.language import is_web
 from lookalike.query.question import Query
 from lookalike.query.terms import Encoded, File
 from lookalike.settings import Settings
+
+if TYPE_CHECKING:
+    from lookalike.cli.thumbnails import Shown
 
 SHOWN = (400, 400)  # pixels; more is not seen of a question
 EXAMPLE = "Example: lookalike search beach.jpg + 0.5:sunset.jpg - crowd.jpg"

@@ -14,9 +14,10 @@ from typing import Any
 
 import typer
 
-from lookalike.cli.page import page, thumbnail
+from lookalike.cli.page import page
 from lookalike.cli.show import Column, print_columns, print_lines, readable_bytes
 from lookalike.cli.terminal import visible
+from lookalike.cli.thumbnails import thumbnail
 from lookalike.records import Disposal, DisposalReport, Duplicate, DuplicateGroup
 from lookalike.sources.names import is_address, split_member
 
