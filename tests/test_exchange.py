@@ -93,6 +93,8 @@ def test_every_bit_of_every_row_comes_back(place: Place, form: str, tmp_path: Pa
     store.upsert(RECORDS)
     stored = [each for page in store.scan() for each in page]
     assert exactly(stored) == exactly(RECORDS)
+    vectors = store.vectors_of([row_id(each.path) for each in RECORDS[:3]])
+    assert all((vectors[row_id(each.path)] == each.vector).all() for each in RECORDS[:3])
     assert export.write(store, tmp_path / form) == len(RECORDS)
     store.close()
     found = Export(tmp_path / form)

@@ -113,7 +113,7 @@ def test_a_page_links_files_of_any_name_and_needs_nothing_else(
     shown = [Image.open(io.BytesIO(base64.b64decode(each.split(",")[1]))) for each in sources]
     with Image.open(odd) as opened:
         assert [each.size for each in shown] == [(320, 107), opened.size]
-    np.testing.assert_allclose(shown[0].getpixel((9, 9)), (192, 64, 32), atol=8)
+    np.testing.assert_allclose(np.asarray(shown[0])[9, 9], (192, 64, 32), atol=8)
     assert page.count('loading="lazy"') == 2
     assert page.count('<div class="none">') == 2
     assert not re.search(r"(?:src|href)=\"(?!data:|file:)", page)
@@ -316,3 +316,17 @@ def test_groups_are_printed_with_their_most_central_pictures() -> None:
         "size": 4, "cohesion": 0.5, "position": [0, 1], "paths": ["/1/a", "/1/b", "/1/c", "/1/d"],
     }  # fmt: skip
     assert (known["alone"], known["sampled"]) == (["/alone"], 9)
+
+
+def test_the_programs_in_the_documents_run(samples: Path, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "output.md").read_text("utf-8")
+    reading, asking = re.findall(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "crow.jpg").write_bytes((samples / "birds/crow.jpg").read_bytes())
+    indexed(tmp_path, samples)
+    exporting = 'with Index.open("photos.db") as index:\n    index.export("photos.npy")\n'
+    checking = "assert vectors.shape == (86, 384) and len(rows) == 86\n"
+    program = "\n".join([asking, exporting, reading, checking, "print(report.total, len(others))"])
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "86 5"

@@ -52,7 +52,7 @@ def from_kitty(commands: str) -> list[tuple[dict[str, str], Image.Image]]:
 
 
 def from_iterm(commands: str) -> list[tuple[dict[str, str], Image.Image]]:
-    found = []
+    found: list[tuple[dict[str, str], Image.Image]] = []
     for head, data in re.findall(r"\x1b\]1337;File=([^:]*):([A-Za-z0-9+/=]*)\a", commands):
         keys = dict(pair.split("=") for pair in head.split(";"))
         png = base64.b64decode(data)

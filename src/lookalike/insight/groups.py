@@ -78,7 +78,7 @@ def clusters(store: Store, *, k: int | None, least: int, seed: int) -> Clusterin
         raise InvalidSetting("k", k, f"from 1 to {MOST_GROUPS}")
     if least < 2:  # noqa: PLR2004
         raise InvalidSetting("least", least, "a whole number from 2 up")
-    ids, vectors = _sample(store)
+    ids, known, vectors, total = _sample(store)
     if k is not None and k > len(ids):
         raise InvalidSetting("k", k, f"at most the number of pictures, {len(ids)}")
     labels = _dense(vectors, least) if k is None else _nearest_of(vectors, k, seed)
@@ -91,7 +91,8 @@ def clusters(store: Store, *, k: int | None, least: int, seed: int) -> Clusterin
     reach = _reach(vectors, labels, centres) if k is None else np.full(count, -2, np.float32)
 
     members: list[list[tuple[float, str]]] = [[] for _ in range(count + 1)]  # the last: of none
-    for paths, page in store.vectors():
+    whole = iter([(known, vectors)])  # which spares reading all again
+    for paths, page in whole if total == len(ids) else store.vectors():
         scores = page @ centres.T  # (rows of the page, groups)
         nearest = scores.argmax(axis=1)
         for row, path in enumerate(paths):
@@ -106,16 +107,20 @@ def clusters(store: Store, *, k: int | None, least: int, seed: int) -> Clusterin
     )
 
 
-def _sample(store: Store) -> tuple[list[str], Matrix]:
-    """The smallest ids, sorted, and their vectors."""
+def _sample(store: Store) -> tuple[list[str], list[str], Matrix, int]:
+    """The smallest ids, sorted, their paths and vectors; and how many pictures there are."""
     ids: npt.NDArray[np.str_] = np.empty(0, "U32")
+    known: list[str] = []
     kept: Matrix | None = None
+    total = 0
     for paths, vectors in store.vectors():
         ids = np.concatenate([ids, np.array([row_id(path) for path in paths], "U32")])
         order = np.argsort(ids)[:SAMPLE]
-        ids = ids[order]
+        both = [*known, *paths]
+        ids, known = ids[order], [both[row] for row in order]
         kept = (vectors if kept is None else np.concatenate([kept, vectors]))[order]
-    return ids.tolist(), np.empty((0, 1), np.float32) if kept is None else kept
+        total += len(paths)
+    return ids.tolist(), known, np.empty((0, 1), np.float32) if kept is None else kept, total
 
 
 def _nearest_of(vectors: Matrix, k: int, seed: int) -> npt.NDArray[np.intp]:
