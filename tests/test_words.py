@@ -385,9 +385,11 @@ def test_what_is_no_model_is_one_line_each(folders: dict[str, Path], tmp_path: P
         load_embedder("clip:ViT-B-32/laion2b")
     with pytest.raises(ModelUnusable, match=r"needs weights: name one of its tags.*clip:ViT-B-32/"):
         load_embedder("clip:ViT-B-32")
+    weights = folders["clip"] / "open_clip_model.safetensors"
     with pytest.raises(ModelUnusable, match="none of open_clip's own"):
-        weights = folders["clip"] / "open_clip_model.safetensors"
         load_embedder("clip:xlm-roberta-base-ViT-B-32", weights=weights)
+    with pytest.raises(ModelUnusable, match=r"tokenizer of siglip2-base-text.*clip:FOLDER"):
+        load_embedder("siglip2-base-text", weights=weights)
     empty, bare, broken = (tmp_path / name for name in ("empty", "bare", "broken"))
     for folder in (empty, bare, broken):
         folder.mkdir()

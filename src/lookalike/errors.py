@@ -196,7 +196,7 @@ class ModelMismatch(ModelError):
             f"{database} was made with the model {indexed[0]} ({indexed[1][:8]}), but "
             f"{requested[0]} ({requested[1][:8]}) is asked for, and their embeddings cannot be "
             "compared. Leave --model out to go on with the first, or index again for the second: "
-            f"lookalike index FOLDER --db OTHER.db --model {requested[0]}{options}"
+            f"lookalike index FOLDER --db OTHER.db --model {shlex.quote(requested[0])}{options}"
         )
 
 

@@ -107,9 +107,9 @@ def build(name: str, *, clip_name: str, weights: Path | None) -> ClipModel:
             f"The text tower of {name} is none of open_clip's own, and cannot be exported. Choose "
             "another model: lookalike models."
         )
+    tokens, cleaning = tokens_of(name, origin.tokenizer_name, text_config)
     module = _created(name, origin)
     _load(module, name, weights)
-    tokens, cleaning = tokens_of(name, origin.tokenizer_name, text_config)
     architecture = {**(config or {}), "forced_quick_gelu": origin.quick_gelu}
     return _described(name, module, architecture, tokens, cleaning)
 
