@@ -46,7 +46,7 @@ def test_search_answers_in_json(cli: Cli, photos: Path) -> None:
     assert best["score"] >= 0.999
     assert set(best) == {
         *("path", "score", "id", "width", "height", "size_bytes", "taken_at", "format"),
-        *("animated", "content", "metadata"),
+        *("animated", "content", "metadata", "similar_count"),
     }
 
 
