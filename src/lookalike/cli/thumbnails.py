@@ -34,7 +34,11 @@ class Thumbnails:
     def small(self, pictures: Sequence[Shown]) -> Iterator[Image.Image | PictureError]:
         """Upright RGB pictures, in the order of `pictures`; or why one cannot be used any more."""
         return self._pool.ahead(
-            self._small, pictures, 2 * self._settings.workers, otherwise=_too_slow
+            self._small,
+            pictures,
+            2 * self._settings.workers,
+            otherwise=_too_slow,
+            ready=self._wait_for,
         )
 
     def imgs(self, pictures: Sequence[Shown]) -> Iterator[str]:
@@ -45,6 +49,10 @@ class Thumbnails:
                 yield f'<div class="none">{html.escape(small.reason)}</div>'
             else:
                 yield _img(small, name)
+
+    def _wait_for(self, picture: Shown) -> None:
+        if isinstance(picture, str):
+            self._reader.wait_for(picture)
 
     def _small(self, picture: Shown) -> Image.Image | PictureError:
         try:

@@ -28,7 +28,6 @@ from lookalike.records import row_id
 SAMPLE = 10_000
 COMPONENTS = 50
 MOST_GROUPS = 1000
-STARTS = 4  # of k-means; the best is kept
 NONE = -1
 
 Matrix = npt.NDArray[np.float32]
@@ -127,7 +126,7 @@ def _nearest_of(vectors: Matrix, k: int, seed: int) -> npt.NDArray[np.intp]:
     """Labels from 0 up, by k-means; fewer than `k` where there are fewer different vectors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of which it warns
-        found = _sklearn().KMeans(k, n_init=STARTS, random_state=seed).fit_predict(vectors)
+        found = _sklearn().KMeans(k, n_init=1, random_state=seed).fit_predict(vectors)
     labels: npt.NDArray[np.intp] = np.unique(found, return_inverse=True)[1]
     return labels
 
