@@ -86,7 +86,8 @@ def test_both_towers_give_the_vectors_of_open_clip(folder: Path, files: list[Pat
     pictures, words = plain_open_clip(folder, files, TEXTS)
     assert (embedder.embed_files(files) * pictures).sum(axis=1).min() >= 0.999
     vectors = embedder.embed_text(TEXTS)
-    assert (vectors.shape, vectors.dtype) == ((len(TEXTS), embedder.dim), np.float32)
+    assert vectors.shape == (len(TEXTS), embedder.dim)
+    assert vectors.dtype == np.float32
     assert (vectors * words).sum(axis=1).min() >= 0.9999
     for expected in (pictures, words):
         assert (expected @ expected.T).min() < 0.9, "random weights, too, tell them apart"
