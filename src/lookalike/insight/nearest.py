@@ -16,8 +16,8 @@ Vectors = npt.NDArray[np.float32]
 EXACT_PRODUCTS = 4096 * 4096
 _BLOCK = 1024
 # Malkov and Yashunin (2018): links of a node, and how many nodes are looked at to place or find
-# one. Copies are much nearer than anything else, so few are enough.
-_LINKS, _PLACING, _FINDING = 12, 40, 32
+# one. With half of these, copies are missed among many vectors that have nothing else in common.
+_LINKS, _PLACING, _FINDING = 16, 80, 64
 
 
 def nearest(
