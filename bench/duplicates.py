@@ -91,7 +91,7 @@ def edited(path: Path, choice: random.Random) -> dict[str, tuple[Image.Image, in
     return {
         "resized": (smaller, 90),
         "recompressed": (image, choice.randint(30, 70)),
-        "cropped": (image.crop((round(edges[0]), round(edges[1]), *map(round, edges[2:]))), 90),
+        "cropped": (image.crop(edges), 90),
         "brightness": (light, 90),
     }
 
@@ -140,7 +140,7 @@ def ours(folder: Path, database: Path) -> tuple[float, list[Found]]:
 def theirs(folder: Path) -> list[Found]:
     # Imported here: it is not among what the project installs.
     try:
-        from imagededup.methods import DHash, PHash  # type: ignore[import-not-found] # noqa: PLC0415
+        from imagededup.methods import DHash, PHash  # noqa: PLC0415
     except ImportError as error:
         print(f"imagededup is left out: {error} (pip install imagededup)\n")
         return []

@@ -36,7 +36,7 @@ def variants(original: Path, folder: Path) -> None:
     image.resize((width * 2 // 3, height * 2 // 3)).save(folder / "resized.png")
     image.save(folder / "compressed.jpg", quality=40)
     edges = (width * 0.03, height * 0.01, width * 0.98, height * 0.96)
-    image.crop(tuple(map(round, edges))).save(folder / "cropped.webp", quality=90)
+    image.crop(edges).save(folder / "cropped.webp", quality=90)
     ImageEnhance.Brightness(image).enhance(0.8).save(folder / "darker.jpg", quality=90)
 
 

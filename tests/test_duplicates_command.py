@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from lookalike import Index
-from lookalike.cli.duplicates import EXAMPLE
-from lookalike.cli.duplicates_show import GroupFormat, print_groups
+from lookalike.cli.duplicates import EXAMPLE, GroupFormat
+from lookalike.cli.duplicates_show import print_groups
 from tests.conftest import Outcome
 
 Cli = Callable[..., Outcome]
@@ -37,7 +37,7 @@ def test_groups_are_printed_in_every_format(
         groups = index.duplicates(keep="shortest-path")
 
     def printed(group_format: GroupFormat) -> str:
-        print_groups(groups, group_format)
+        print_groups(groups, group_format.value)
         return capsys.readouterr().out
 
     rows = [line.split("\t") for line in printed(GroupFormat.table).splitlines()]
@@ -121,6 +121,7 @@ def test_a_folder_is_compared_with_another(cli: Cli, twice: Path) -> None:
         ("--delete", "--hardlink"),
         ("--apply",),
         ("--undo", "x", "--delete"),
+        ("--min-score", "0.8"),
     ],
 )
 def test_wrong_usage_is_refused(cli: Cli, wrong: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -12,7 +13,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lookalike import Disposal, Index, InvalidSetting, UndoFileUnusable, load_embedder
+from lookalike import (
+    Disposal,
+    DisposalReport,
+    Index,
+    InvalidSetting,
+    UndoFileUnusable,
+    load_embedder,
+)
 from lookalike.embed.embedder import Embedder
 from lookalike.ingest import file_moves
 
@@ -346,3 +354,22 @@ def test_the_undo_file_is_plain_json(index: Index, pictures: Path, tmp_path: Pat
     assert entry["path"] == f"{pictures}/a/copy.jpg"
     assert entry["target"] == f"{tmp_path}/away/a/copy.jpg"
     assert entry["metadata"] == {"label": "crow"}
+
+
+def test_the_program_in_the_documents_runs(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    text = (Path(__file__).parents[1] / "docs" / "duplicates.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    index.close()
+    (tmp_path / "pictures").rename(tmp_path / "Pictures")
+    with Index.open(tmp_path / "photos.db") as opened:
+        opened.relocate(tmp_path / "pictures", tmp_path / "Pictures")
+    monkeypatch.chdir(tmp_path)
+    variables: dict[str, object] = {}
+    exec(program, variables)  # the documents' own
+    assert f"{tmp_path}/Pictures/{CROW} [('exact', " in capsys.readouterr().out
+    report = variables["report"]
+    assert isinstance(report, DisposalReport)
+    assert len(report.done) == 2

@@ -9,12 +9,10 @@ from typing import Annotated
 
 import typer
 
-from lookalike.cli import duplicates_show as show
 from lookalike.cli.options import Collection, Database, Quiet, Token, Verbose, Version
 from lookalike.cli.progress import busy
 from lookalike.cli.terminal import Terminal, startup_done
 from lookalike.index import Index
-from lookalike.ingest.undo import new_undo_file
 from lookalike.records import DisposalReport, DuplicateGroup
 
 EXAMPLE = "lookalike duplicates ~/Pictures --keep oldest --move-to ~/Duplicates"
@@ -32,6 +30,16 @@ class Level(str, Enum):
     exact = "exact"
     near = "near"
     similar = "similar"
+
+
+class GroupFormat(str, Enum):
+    """How groups are printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    paths = "paths"
+    html = "html"
 
 
 class Keep(str, Enum):
@@ -79,9 +87,9 @@ def duplicates(
     ] = None,
     keep: Annotated[Keep, typer.Option(help="Which one of a group is kept.")] = Keep.most_pixels,
     group_format: Annotated[
-        show.GroupFormat,
+        GroupFormat,
         typer.Option("--format", help="How to print the groups; paths are those not kept."),
-    ] = show.GroupFormat.table,
+    ] = GroupFormat.table,
     move_to: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Move the duplicates there.", show_default=False),
@@ -119,7 +127,14 @@ def duplicates(
 
     Nothing is changed without --apply, and never the last copy.
     """
+    # Imported here: every other command would wait for these.
+    from lookalike.cli import duplicates_show as show  # noqa: PLC0415
+    from lookalike.ingest.undo import new_undo_file  # noqa: PLC0415
+
     action = _action(move_to, hardlink, delete)
+    if min_score is not None and (level is not Level.similar or not 0 < min_score <= 1):
+        wanted = "it goes with --level similar, and is above 0 and at most 1"
+        raise typer.BadParameter(wanted, param_hint="--min-score")
     if undo and (paths or action or against):
         raise typer.BadParameter("it takes nothing else", param_hint="--undo")
     if not dry_run and not action:
@@ -142,7 +157,7 @@ def duplicates(
                 keep=keep.value,
             )
         if not action:
-            show.print_groups(groups, group_format)
+            show.print_groups(groups, group_format.value)
             terminal.say(f"{show.summary(groups)}; nothing was changed.")
             return
         written = undo_file or new_undo_file()
@@ -171,10 +186,12 @@ def _say_done(
     report: DisposalReport,
     action: str,
     dry_run: bool,
-    group_format: show.GroupFormat,
+    group_format: GroupFormat,
     terminal: Terminal,
 ) -> None:
-    if group_format is show.GroupFormat.json:
+    from lookalike.cli import duplicates_show as show  # noqa: PLC0415
+
+    if group_format is GroupFormat.json:
         typer.echo(show.as_json(groups, report))
     else:
         for done in report.done:
@@ -186,6 +203,8 @@ def _say_done(
 
 
 def _say_undone(report: DisposalReport, terminal: Terminal) -> None:
+    from lookalike.cli import duplicates_show as show  # noqa: PLC0415
+
     for done in report.done:
         typer.echo(show.line_of(done))
     for left in report.refused:

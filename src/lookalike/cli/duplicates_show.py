@@ -8,7 +8,6 @@ import html
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -37,27 +36,20 @@ _PICTURE = """<li class="{kind}">{picture}<div class="text"><b>{kind}</b> {score
 <div>{name}</div><div class="facts">{width}×{height}, {size}</div></div></li>"""
 
 
-class GroupFormat(str, Enum):
-    """How groups are printed."""
+def print_groups(groups: Sequence[DuplicateGroup], group_format: str) -> None:
+    """Print them to stdout as ``table``, ``json``, ``csv``, ``html`` or ``paths``.
 
-    table = "table"
-    json = "json"
-    csv = "csv"
-    paths = "paths"
-    html = "html"
-
-
-def print_groups(groups: Sequence[DuplicateGroup], group_format: GroupFormat) -> None:
-    """Print them to stdout; a table has no frames where nobody watches."""
-    if group_format is GroupFormat.json:
+    A table has no frames where nobody watches; paths are of those that are not kept.
+    """
+    if group_format == "json":
         typer.echo(as_json(groups))
-    elif group_format is GroupFormat.html:
+    elif group_format == "html":
         typer.echo(_page(groups))
-    elif group_format is GroupFormat.paths:
+    elif group_format == "paths":
         for group in groups:
             for other in group.others:
                 typer.echo(other.path)
-    elif group_format is GroupFormat.csv:
+    elif group_format == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(COLUMNS)
         for number, picture in _pictures(groups):

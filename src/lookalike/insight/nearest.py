@@ -16,7 +16,7 @@ Vectors = npt.NDArray[np.float32]
 EXACT_PRODUCTS = 4096 * 4096
 _BLOCK = 1024
 # Malkov and Yashunin (2018): links of a node, and how many nodes are looked at to place or find
-# one. With these, the nearest of 40,000 photos' neighbours were all found but 1 in 1,000.
+# one. With half of these, copies are missed among many vectors that have nothing else in common.
 _LINKS, _PLACING, _FINDING = 16, 80, 64
 
 
