@@ -53,6 +53,7 @@ def record(number: int) -> ImageRecord:
         format="jpeg",
         vector=vector / np.linalg.norm(vector),
         animated=number % 2 == 1,
+        phash="" if number % 3 else f"{number:016x}",
         metadata=FIELDS[number % len(FIELDS)],
     )
 

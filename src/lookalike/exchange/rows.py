@@ -18,18 +18,19 @@ from lookalike.store.schema import (
     FORMAT_BYTES,
     INTEGER_FIELDS,
     METRICS,
+    PHASH_FIELD,
     SCHEMA_VERSION,
     CollectionModel,
 )
 
-COLUMNS = ("id", *FACT_FIELDS, ANIMATED_FIELD, "metadata")
+COLUMNS = ("id", *FACT_FIELDS, ANIMATED_FIELD, PHASH_FIELD, "metadata")
 """All of a row but its vector."""
 
 LARGEST_DIM = 32_768  # Milvus's limit
 # Lengths of what embedders give differ from 1 by less than 1e-6.
 _TOLERANCE = 1e-3
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/|[a-z][a-z0-9+.-]*://")
-_CONTENT = re.compile(r"[0-9a-f]{32}")
+_HASHES = {"content": re.compile(r"[0-9a-f]{32}"), PHASH_FIELD: re.compile(r"([0-9a-f]{16})?")}
 _MAY_BE_NEGATIVE = {"mtime_ns", "taken_at"}
 
 
@@ -50,6 +51,7 @@ def facts_of(record: ImageRecord) -> dict[str, Any]:
         "taken_at": record.taken_at,
         "format": record.format,
         ANIMATED_FIELD: record.animated,
+        PHASH_FIELD: record.phash,
         "metadata": dict(record.metadata),
     }
 
@@ -86,6 +88,7 @@ def record_of(facts: Mapping[str, Any], vector: Vector) -> ImageRecord:
         format=facts["format"],
         vector=vector,
         animated=facts[ANIMATED_FIELD],
+        phash=facts[PHASH_FIELD],
         metadata=metadata,
     )
 
@@ -93,8 +96,9 @@ def record_of(facts: Mapping[str, Any], vector: Vector) -> ImageRecord:
 def _fault_of_facts(facts: Mapping[str, Any]) -> str | None:
     if facts["id"] != row_id(facts["path"]):
         return f"has the id {facts['id']!r}, which is not that of its path"
-    if not (isinstance(facts["content"], str) and _CONTENT.fullmatch(facts["content"])):
-        return "has no hash of its content"
+    for name, form in _HASHES.items():
+        if not (isinstance(facts[name], str) and form.fullmatch(facts[name])):
+            return f"has the {name} {facts[name]!r}"
     for name in INTEGER_FIELDS:
         value = facts[name]
         least = -(1 << 63) if name in _MAY_BE_NEGATIVE else 0
