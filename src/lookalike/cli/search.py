@@ -80,7 +80,7 @@ def search(
             weights=weights,
             collection=collection,
             create=False,
-            preload=True,
+            preload=bool(query.pictures),
             settings=settings,
         ) as opened:
             wanted = Wanted(

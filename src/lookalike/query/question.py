@@ -53,6 +53,11 @@ class Query:
         """A question in any of its forms."""
         return question if isinstance(question, Query) else cls([question])
 
+    @property
+    def pictures(self) -> list[Term]:
+        """The terms that the model must look at."""
+        return [term for term in self.terms if not isinstance(term.value, Words | RowId)]
+
     def cropped(self, crop: Crop | str | None) -> Query:
         """The question about a part of its only picture; None changes nothing.
 
@@ -61,7 +66,7 @@ class Query:
         """
         if crop is None:
             return self
-        pictures = [term for term in self.terms if not isinstance(term.value, Words | RowId)]
+        pictures = self.pictures
         if len(pictures) != 1 or pictures[0].crop:
             raise InvalidQuestion(
                 f"The crop {crop} is not of one picture: the question has {len(pictures)}"
