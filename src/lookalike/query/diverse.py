@@ -6,8 +6,8 @@ hides copies and nothing else, keeps the order and the scores, has no balance to
 how many it hides. That a leader is what others are compared with keeps chains of small steps
 from becoming one group.
 
-With the packaged model 120 photos have a cosine of 0.9 or more to themselves brightened, cut by 5 %
-or saved at quality 50 (94 % and more of them), at half the size (77 %), and none to another photo.
+With the packaged model, of 120 photos 94 % or more have a cosine of 0.9 to themselves at half the
+size, saved at quality 50, cut by 5 % or brightened; no two different ones come above 0.55.
 """
 
 from __future__ import annotations
