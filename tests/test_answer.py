@@ -324,6 +324,12 @@ def test_an_index_is_asked_with_all_of_it(photos: Path, tmp_path: Path) -> None:
         assert 1 <= len(standing_out) < 16
 
 
+def test_more_than_is_looked_at_cannot_be_diverse() -> None:
+    Wanted(limit=4000, offset=96, diverse=True)
+    with pytest.raises(InvalidQuestion, match="Only 4096 hits are looked at"):
+        Wanted(limit=4000, offset=97, diverse=True)
+
+
 def test_the_command_filters_cuts_and_pages(cli: Cli, photos: Path) -> None:
     cli("index", photos)
     crow = photos / "birds" / "crow.jpg"
@@ -340,6 +346,8 @@ def test_the_command_filters_cuts_and_pages(cli: Cli, photos: Path) -> None:
     nothing = cli("search", crow, "--min-score", "1.5")
     assert (nothing.code, nothing.out, nothing.err) == (0, "", "Nothing here looks like that.\n")
     asked = cli("search", crow, "--format", "json", "--auto", "--where", "width > 1").json
+    terms = asked["query"].pop("terms")
+    assert [(term["kind"], term["value"]) for term in terms] == [("file", str(crow))]
     assert asked["query"] == {
         "path": str(crow), "limit": 10, "where": "width > 1", "auto": True
     }  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lookalike import Crop, InvalidQuestion, Query, Term, Words
+from lookalike import Crop, Index, InvalidQuestion, Query, Term, Words
 
 ID = "0123456789abcdef" * 2
 HALF = "10%,10%,50%,50%"
@@ -122,6 +122,16 @@ def test_between_two_terms_plus_and_minus_are_operators(
 def test_what_makes_no_sense_is_told(words: list[str], message: str) -> None:
     with pytest.raises(InvalidQuestion, match=message):
         Query.parse(words)
+
+
+def test_a_folder_is_no_picture_and_words_for_a_model_without_them_are_refused_as_such(
+    folder: Path,
+) -> None:
+    with Index.open(folder / "photos.db") as index:
+        with pytest.raises(InvalidQuestion, match="'folder' is a folder; name a picture in it"):
+            index.search("folder")
+        with pytest.raises(InvalidQuestion, match="needs a model that reads words"):
+            index.search("a red house")
 
 
 def test_in_python_a_path_and_words_are_what_they_are(folder: Path) -> None:

@@ -58,7 +58,18 @@ def test_csv_keeps_every_character_and_type() -> None:
     first, second = csv.DictReader(io.StringIO(text, newline=""))
     assert list(first) == [
         *("rank", "path", "score", "id", "width", "height", "size_bytes", "taken_at", "format"),
-        *("animated", "content", "label", "n", "nested", "real", "metadata.score", "text", "yes"),
+        *(
+            "animated",
+            "content",
+            "similar_count",
+            "label",
+            "n",
+            "nested",
+            "real",
+            "metadata.score",
+            "text",
+            "yes",
+        ),
     ]
     assert (first["path"], first["label"], first["rank"]) == (f"/x/{ODD}", ODD, "1")
     assert (first["n"], first["real"], first["yes"]) == ("1", "1.0", "true")

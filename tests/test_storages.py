@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 from lookalike import Index
 from lookalike.errors import PictureUnreadable, SourceNotFound
@@ -52,6 +53,8 @@ def s3(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client of the storage, which has one empty bucket."""
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_address}.items():
         monkeypatch.setenv(name, value)
+    # fsspec keeps what another test may have opened, without these credentials.
+    S3FileSystem.clear_instance_cache()
     client = boto3.client("s3")
     client.create_bucket(Bucket=BUCKET)
     yield client
@@ -267,8 +270,9 @@ def site(photos: Path) -> Iterator[Site]:
 
 
 def test_a_listing_on_the_web_is_walked_and_kept_in_step(
-    site: Site, photos: Path, tmp_path: Path
+    site: Site, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LOOKALIKE_ALLOW_PRIVATE_URLS", "1")  # to ask with one of them
     (photos / "birds" / "100% ü & 'q'.jpg").write_bytes((photos / "birds/crow.jpg").read_bytes())
     (photos / "birds" / ".hidden.jpg").touch()
     with Index.open(tmp_path / "photos.db") as index:

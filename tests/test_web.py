@@ -146,6 +146,13 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
         assert fetched(site.url) == b"content"
 
 
+def test_a_redirect_to_what_is_no_address_is_refused() -> None:
+    with serving(Site(b"")) as site:
+        site.location = "http://["
+        with pytest.raises(InvalidQuestion, match="is no address"):
+            fetched(site.url)
+
+
 def test_a_loop_of_redirects_ends() -> None:
     with serving(Site(b"")) as site:
         site.location = site.url

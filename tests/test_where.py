@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from lookalike.errors import InvalidQuestion
 from lookalike.query.conditions import condition_of
 from lookalike.records import ImageRecord, Stamp, row_id
+from lookalike.store.filters import compare_own
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
 from tests.conftest import KINDS, new_place
@@ -345,6 +346,9 @@ class Own:
         ("width ~ 5", 7, "'~' is not expected here"),
         ("label in []", 11, "']' is not expected here"),
         ("1 < width", 1, "'1' is not expected here"),
+        ("width > 1" + "0" * 5000, 9, "this number is too large"),
+        ("width > 1 and label = '\udcff'", 24, "this is not valid UTF-8"),
+        ("path under 'foo://x'", 12, "this is neither a folder nor an address"),
         ("(" * 21 + "width > 1" + ")" * 21, 21, "nested more than 20 deep"),
     ],
 )
@@ -366,6 +370,22 @@ def test_an_empty_and_an_endless_filter_are_refused() -> None:
     ):
         with pytest.raises(InvalidQuestion, match=said):
             condition_of(text, Known())
+
+
+def test_numbers_are_seconds_unless_the_field_is_named_with_another_unit() -> None:
+    named = condition_of("modified_at > 86400", Known())
+    assert named == condition_of("modified_at > '1970-01-02T00:00:00'", Known())
+    assert named != condition_of("mtime_ns > 86400", Known())
+    assert condition_of("width > 1e3", Known()) == condition_of("width > 1000", Known())
+
+
+def test_an_own_field_comes_before_another_name_for_one_that_every_row_has() -> None:
+    class Shop(Known):
+        def kinds(self) -> dict[str, frozenset[type]]:
+            return {"size": frozenset({str})}
+
+    assert condition_of('size = "XL"', Shop()) == compare_own("size", "==", "XL")
+    assert condition_of("size > 2MB", Known()) == "size_bytes > 2000000"
 
 
 class Known(Own):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 from PIL import Image
 
 from lookalike.decode import decode
-from lookalike.errors import InvalidQuestion
+from lookalike.errors import InvalidQuestion, PictureUnreadable
 from lookalike.query.language import is_web
 from lookalike.query.question import Query
 from lookalike.query.terms import Encoded, File
@@ -58,7 +59,7 @@ def pictures(query: Query) -> list[Shown]:
     for term in query.terms:
         match term.value:
             case File(path) if not is_web(path):
-                shown.append(path)
+                shown.append(os.path.expanduser(path))  # noqa: PTH111 - it may be in an archive
             case Image.Image():
                 shown.append(term.value)
             case Encoded(data, name):
@@ -80,4 +81,8 @@ class _Stdin:
         if sys.stdin.isatty():
             raise InvalidQuestion("'-' reads a picture from stdin; pipe or redirect one there.")
         self._is_read = True
-        return sys.stdin.buffer.read(Settings.from_environment().max_bytes)
+        limit = Settings.from_environment().max_bytes
+        data = sys.stdin.buffer.read(limit + 1)
+        if len(data) > limit:
+            raise PictureUnreadable("stdin", f"it has more than LOOKALIKE_MAX_BYTES={limit} bytes")
+        return data

@@ -26,6 +26,7 @@ from lookalike.cli.show import HitFormat
 from lookalike.cli.terminal import Terminal
 from lookalike.index import MAX_LIMIT, Index
 from lookalike.query.answer import Wanted
+from lookalike.sources.names import printable
 
 
 def search(
@@ -95,7 +96,7 @@ def search(
             hits = opened.search(query, **dataclasses.asdict(wanted))
             answer = showing.Answer(
                 query={**query.described(), **answering.said(wanted)},
-                title=" ".join(words),
+                title=printable(" ".join(words)),
                 pictures=asking.pictures(query) if shown_as.form is HitFormat.html else [],
                 hits=hits,
                 seconds=time.perf_counter() - started,

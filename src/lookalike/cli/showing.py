@@ -140,6 +140,8 @@ class Output:
             text = self._text(answer, index)
             if self.form is HitFormat.paths and not self.null and _watched():
                 text = "".join(f"{visible(hit.path)}\n" for hit in answer.hits)
+            if self.form is HitFormat.csv and _watched():
+                text = "".join(f"{visible(line)}\n" for line in text.splitlines())
             # Bytes, because Windows would write other line ends.
             typer.echo(text.encode(), nl=False)
         if file and self.open:

@@ -76,6 +76,8 @@ def wrong_name(name: object) -> str | None:
     """Why no field may be called so: filters could not name it, or every row has such a field."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         return f"the field name {name!r} must be of letters a-z, digits and _, with no digit first"
+    if name.lower() == "not":
+        return f"a field {name!r} could not be named in a filter; give it another name"
     if name in RESERVED_FIELDS:
         return f"a field {name!r} is in every row already; give yours another name"
     return None

@@ -39,12 +39,17 @@ class Wanted:
 
         Raises:
             InvalidSetting: `limit` or `offset` is out of range.
-            InvalidQuestion: `min_score` is no number.
+            InvalidQuestion: `min_score` is no number, or too many hits shall be diverse.
         """
         if not 1 <= self.limit <= MAX_LIMIT:
             raise InvalidSetting("limit", self.limit, f"from 1 to {MAX_LIMIT}")
         if self.offset < 0:
             raise InvalidSetting("offset", self.offset, "0 or more")
+        if self.diverse and self.offset + self.limit > MOST_COLLAPSED:
+            raise InvalidQuestion(
+                f"Only {MOST_COLLAPSED} hits are looked at for nearly identical ones (--diverse): "
+                "offset and limit together must not be more."
+            )
         if self.min_score is not None and not math.isfinite(self.min_score):
             raise InvalidQuestion(f"min_score is {self.min_score!r}, but must be a number.")
 
@@ -131,7 +136,7 @@ def _diverse(
     groups_wanted = wanted.offset + wanted.limit
     look = groups_wanted
     while True:
-        look = min(FIRST_LOOK * look, max(MOST_COLLAPSED, groups_wanted))
+        look = min(FIRST_LOOK * look, MOST_COLLAPSED)
         hits = store.search(vector, limit=look, condition=condition)
         complete = len(hits) < look or look >= MOST_COLLAPSED
         within = [

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from lookalike.errors import InvalidQuestion
+from lookalike.errors import InvalidQuestion, SourceNotFound
 from lookalike.query import where as tree
 from lookalike.query.moments import span
 from lookalike.query.where import Name, Tree, Value, fault, parse
@@ -91,20 +91,30 @@ class _Meaning:
         if isinstance(node, tree.Missing):
             return self._missing(field, positive=positive)
         if isinstance(node, tree.Flag):
-            if field.name in NAMES and field.name != ANIMATED_FIELD:
+            if self._stored(field) in NAMES and field.name != ANIMATED_FIELD:
                 raise fault(field.column, f"compare {field.name} with something.")
             return self._compare(field, "==", Value("boolean", positive, field.column))
         if field.name != "path":
             raise fault(field.column, f"only path can be under a folder, not {field.name}.")
         below = filters.under if positive else filters.not_under
-        return below(absolute(node.folder.value))
+        try:
+            folder = absolute(node.folder.value)
+        except SourceNotFound:
+            raise fault(node.folder.column, "this is neither a folder nor an address.") from None
+        return below(folder)
+
+    def _stored(self, field: Name) -> str:
+        """The name in the rows; the user's own field comes before another name for one of ours."""
+        if field.name in self._own.kinds():
+            return field.name
+        return ALIASES.get(field.name, field.name)
 
     def _compare(self, field: Name, operator: str, value: Value) -> str:
-        name = ALIASES.get(field.name, field.name)
+        name = self._stored(field)
         if name == ANIMATED_FIELD:
             return _animated(operator, value)
         if name in TIMES:
-            return _time(name, operator, value)
+            return _time(name, operator, value, written=field.name)
         if name in WHOLE:
             return filters.compare(name, operator, _whole(field.name, value))
         if name in TEXTS:
@@ -116,7 +126,7 @@ class _Meaning:
         return filters.compare_own(name, operator, scalar)
 
     def _one_of(self, field: Name, values: Sequence[Value], *, positive: bool) -> str:
-        name = ALIASES.get(field.name, field.name)
+        name = self._stored(field)
         if name in TEXTS or (name in WHOLE and name not in TIMES):
             read: Callable[[str, Value], Any] = _text if name in TEXTS else _whole
             scalars = [read(field.name, value) for value in values]
@@ -126,7 +136,7 @@ class _Meaning:
         return filters.joined(word, [self._compare(field, operator, value) for value in values])
 
     def _missing(self, field: Name, *, positive: bool) -> str:
-        name = ALIASES.get(field.name, field.name)
+        name = self._stored(field)
         if name == "taken_at":
             return filters.compare(name, "==" if positive else "!=", 0)
         if name in NAMES:
@@ -171,13 +181,16 @@ def _animated(operator: str, value: Value) -> str:
     return filters.exists(ANIMATED_FIELD, negated=not is_wanted)
 
 
-def _time(name: str, operator: str, value: Value) -> str:
-    """A date is a span: equal is what lies in it, less what lies before, greater what after."""
+def _time(name: str, operator: str, value: Value, *, written: str) -> str:
+    """A date is a span: equal is what lies in it, less what lies before, greater what after.
+
+    Numbers are years or seconds, except for a field that is `written` with its unit.
+    """
     unit = TIMES[name]
     if value.kind == "number" and isinstance(value.value, int):
         year = span(str(value.value)) if value.value in YEARS else None
         start, end = year or (value.value, value.value + 1)
-        if year is None and unit > 1:
+        if year is None and written == "mtime_ns":
             start, end, unit = value.value, value.value + 1, 1
     elif value.kind in ("date", "text") and (found := span(value.value)):
         start, end = found
@@ -206,6 +219,8 @@ def _whole(name: str, value: Value) -> int:
         if math.isfinite(size) and size <= INT64_MAX:
             return round(size)
     number: object = value.value
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
     if value.kind == "number" and isinstance(number, int) and abs(number) <= INT64_MAX:
         return number
     units = ", or a size like 2MB or 1.5GiB" if name in ("size", "size_bytes") else ""

@@ -24,7 +24,7 @@ SAME_PICTURE = 0.9
 
 
 def collapse(hits: Sequence[Hit], vectors: npt.NDArray[np.float32]) -> list[Hit]:
-    """The leaders of the groups, in order; `similar_count` is how many others are like it.
+    """The leaders of the groups, in order; `similar_count` is how many of the others are like it.
 
     Args:
         hits: best first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -78,6 +79,8 @@ def _of_words(terms: Sequence[Term], embedder: Embedder) -> Vectors:
     texts = [term.value.text for term in terms if isinstance(term.value, Words)]
     if not reads_words(embedder):
         nowhere = next((text for text in texts if not exists(text)), None)
+        if folder := next(filter(os.path.isdir, texts), None):
+            raise InvalidQuestion(f"{folder!r} is a folder; name a picture in it.")
         no_file = f"There is no file {nowhere!r}, and as words it" if nowhere else "The question"
         raise InvalidQuestion(
             f"{no_file} needs a model that reads words, which {embedder.name} does not. "

@@ -15,6 +15,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from lookalike.errors import InvalidQuestion
 
+MAX_DIGITS = 400  # the largest float has 309
 MAX_CHARACTERS = 10_000
 MAX_DEPTH = 20
 
@@ -148,6 +149,10 @@ def parse(text: str) -> Tree:
     """
     if len(text) > MAX_CHARACTERS:
         raise InvalidQuestion(f"where: a filter has at most {MAX_CHARACTERS:,} characters.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise fault(error.start + 1, "this is not valid UTF-8.") from None
     if not text.strip():
         raise InvalidQuestion("where: the filter is empty; write one like: width > 1000")
     _check_depth(text)
@@ -220,6 +225,8 @@ class _Planter(Transformer[Token, Tree]):
     def number(self, token: Token) -> Value:
         written = str(token)
         whole = re.fullmatch(r"[+-]?\d+", written)
+        if len(written) > MAX_DIGITS:
+            raise fault(_column(token), "this number is too large.")
         return Value("number", int(written) if whole else float(written), _column(token))
 
     def boolean(self, token: Token) -> Value:

@@ -28,6 +28,8 @@ MAX_REDIRECTS = 5
 CHUNK_BYTES = 1 << 16
 
 _REDIRECTS = (301, 302, 303, 307, 308)
+# Not all versions of Python know these: for protocols, and for documents.
+_SPECIAL = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv6Network("3fff::/20"))
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _HEADERS = {"User-Agent": "lookalike (image similarity search)", "Accept": "image/*, */*;q=0.5",
             "Accept-Encoding": "identity", "Connection": "close"}  # fmt: skip
@@ -69,7 +71,7 @@ def fetch(url: str, *, max_bytes: int, timeout_s: float, allow_private: bool = F
         found = _Request(place, until, timeout_s).answer(addresses, max_bytes)
         if isinstance(found, bytes):
             return found
-        following = _place(urljoin(place.url, found))
+        following = _place(found, seen_from=place.url)
         if place.tls and not following.tls:
             raise InvalidQuestion(
                 f"{_shown(url)} leads from https to http: {_shown(following.url)}, which is not "
@@ -83,7 +85,8 @@ def is_public(address: str) -> bool:
     """Whether an IP address is one of the internet, also where it stands inside an IPv6 one."""
     ip = _inner(ipaddress.ip_address(address.partition("%")[0]))
     site_local = isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or site_local)
+    special = ip.is_multicast or ip.is_reserved or any(ip in network for network in _SPECIAL)
+    return ip.is_global and not (special or site_local)
 
 
 def _inner(ip: _Address) -> _Address:
@@ -95,9 +98,10 @@ def _inner(ip: _Address) -> _Address:
     return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else ip)
 
 
-def _place(url: str) -> _Place:
+def _place(url: str, *, seen_from: str = "") -> _Place:
     """The parts of an address; raises `InvalidQuestion`."""
     try:
+        url = urljoin(seen_from, url)
         parts = urlsplit(url.strip())
         host, port = parts.hostname or "", parts.port
         ascii_host = host if ":" in host else host.encode("idna").decode()

@@ -71,9 +71,9 @@ class MilvusStore(Nearest):
             try:
                 self._database.load(collection)
             except StoreError:
-                if self._database.ask("list_indexes", collection):
-                    raise
-                self._create_index(self.model.metric)
+                # Another process may have made it just now.
+                if not self._database.ask("list_indexes", collection):
+                    self._create_index(self.model.metric)
                 self._database.load(collection)
             undo.pop_all()
         dim_bytes = 4 * self.model.dim
