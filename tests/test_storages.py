@@ -329,14 +329,14 @@ def test_pictures_are_fetched_several_at_a_time_and_no_more_than_the_setting_say
 
 def test_what_was_expected_and_never_read_is_dropped(site: Site) -> None:
     files = list(Scan([f"{site.url}/birds"]))
-    site.slow_s = 0.3
+    site.slow_s = 1.0
     reader = Reader.of(Settings(network_reads=2))
     for file in files:
         assert isinstance(file, ImageFile)
         reader.expect(file)
     time.sleep(0.1)
     reader.close()
-    time.sleep(0.5)
+    time.sleep(1.5)
     begun = [line for line in site.requests if line.startswith("GET") and line.endswith(".jpg")]
     assert len(begun) <= 2 < len(files)
 
