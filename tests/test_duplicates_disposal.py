@@ -297,6 +297,26 @@ def test_a_kill_between_two_steps_of_a_move_can_be_undone(
     assert tree(pictures) == before
 
 
+def test_undoing_does_not_delete_a_file_that_has_two_paths_and_one_name(
+    index: Index, pictures: Path, tmp_path: Path
+) -> None:
+    written = tmp_path / "undo.jsonl"
+    index.dispose(
+        index.duplicates(level="exact"), "move", to=tmp_path / "away", within=[pictures],
+        dry_run=False, undo_file=written,
+    )  # fmt: skip
+    entry = json.loads(written.read_text())
+    (pictures / "a" / "copy.jpg").hardlink_to(entry["target"])
+    (tmp_path / "link").symlink_to(pictures)
+    for target in (f"{tmp_path}/link/a/copy.jpg", entry["path"]):
+        written.write_text(json.dumps({**entry, "target": target}) + "\n")
+        assert why(index.undo(written).refused) == ["it is in its place already"]
+        assert (pictures / "a" / "copy.jpg").exists()
+    Path(entry["target"]).unlink()
+    assert why(index.undo(written).refused) == ["it is in its place already"]
+    assert (pictures / "a" / "copy.jpg").exists()
+
+
 def test_files_move_to_another_disk_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,12 +139,23 @@ def _undo_move(entry: Entry) -> str:
     if not os.path.lexists(entry.path):
         file_moves.move(entry.target, entry.path)
     elif os.path.samestat(os.lstat(entry.path), moved.status):
-        Path(entry.target).unlink()  # a kill came between the new name and the old one's end
+        # Two names of one file: a kill came between the new name and the old one's end. Or one
+        # name, written in two ways, whose end would be the file's.
+        if moved.status.st_nlink == 1 or _real(entry.path) == _real(entry.target):
+            return "it is in its place already"
+        Path(entry.target).unlink()
     else:
         return "there is something at its place"
     if entry.action == "trash":
         file_moves.forget_trash(entry.target)
     return ""
+
+
+def _real(path: str) -> tuple[int, int, str]:
+    """What a name really is: the folder that it is in, and what it is called there."""
+    folder, name = os.path.split(path)
+    status = os.stat(folder)  # noqa: PTH116
+    return status.st_dev, status.st_ino, name
 
 
 def _nowhere(entry: Entry) -> str:
