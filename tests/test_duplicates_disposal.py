@@ -246,6 +246,30 @@ def test_a_link_is_not_followed_out_of_the_folder(
     assert (outside / "linked.jpg").exists()
 
 
+def test_what_lies_outside_the_named_folders_is_left_alone(index: Index, pictures: Path) -> None:
+    groups = index.duplicates(level="exact")
+    for dry_run in (True, False):
+        report = index.dispose(groups, "trash", within=[pictures / "a/deep"], dry_run=dry_run)
+        assert why(report.disposals) == ["it lies outside the folders that were named"]
+    assert (pictures / "a" / "copy.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("keep", "reason"), [("oldest", "it lies in "), ("newest", "what would be kept, ")]
+)
+def test_a_pair_of_which_one_lies_where_files_are_moved_to_is_left_alone(
+    index: Index, pictures: Path, tmp_path: Path, keep: str, reason: str
+) -> None:
+    (tmp_path / "link").symlink_to(pictures / "a")
+    groups = index.duplicates(level="exact", keep=keep)
+    for to in (pictures / "a", tmp_path / "link"):
+        report = index.dispose(groups, "move", to=to, within=[pictures], dry_run=False)
+        assert report.done == ()
+        assert why(report.refused)[0].startswith(reason)
+    assert (pictures / "a" / "copy.jpg").exists()
+    assert (pictures / CROW).exists()
+
+
 def test_a_folder_that_is_itself_a_link_must_be_named(
     tmp_path: Path, pictures: Path, home: Path
 ) -> None:

@@ -87,9 +87,10 @@ class Deduplicating(Keeping):
         Args:
             groups: as `duplicates` has found them.
             action: ``move``, ``hardlink`` (of exact ones only) or ``trash``.
-            to: the folder that ``move`` moves them to; nothing in it is overwritten.
-            within: the folders that were asked about. What links in them lead to is left alone;
-                without any, so is whatever lies behind a link.
+            to: the folder that ``move`` moves them to; nothing in it is overwritten. A pair of
+                which one lies there already is left alone.
+            within: the folders that were asked about. What lies elsewhere, or what links in them
+                lead to, is left alone; without any folder, whatever lies behind a link.
             dry_run: do nothing, but say what would be done.
             undo_file: where to write what was done, for `undo`; nothing may be there yet. By
                 default a new file beside the default database.

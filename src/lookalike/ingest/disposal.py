@@ -43,7 +43,7 @@ def preview(
 ) -> Iterator[Disposal]:
     """What `dispose` would do, as far as it can be told without reading the files."""
     for keep, other in _pairs(groups):
-        refused = _refused(keep, other, action, within)
+        refused = _refused(keep, other, action, within, to)
         target = file_moves.free_name(_place(other.path, within, to)) if to and not refused else ""
         yield Disposal(action, other.path, keep=keep.path, target=target, refused=refused)
 
@@ -69,7 +69,7 @@ def dispose(
         undo_file: what is about to be done is written there first.
     """
     for keep, other in _pairs(groups):
-        refused = _refused(keep, other, action, within)
+        refused = _refused(keep, other, action, within, to)
         target = ""
         if not refused:
             try:
@@ -143,8 +143,12 @@ _ACT: dict[str, Callable[[Entry], str]] = {
 _ONE_FILE = "it is the same file as the one that is kept, under another name"
 
 
-def _refused(keep: Duplicate, other: Duplicate, action: str, within: Sequence[str]) -> str:
+def _refused(
+    keep: Duplicate, other: Duplicate, action: str, within: Sequence[str], to: str | None
+) -> str:
     """Why a file is left alone, as far as it can be told without reading it; else empty."""
+    if within and _root(other.path, within) is None:
+        return "it lies outside the folders that were named"
     if action == "hardlink" and other.kind != "exact":
         return "it has other bytes than the one that is kept"
     if fault := _no_file(other.path):
@@ -155,7 +159,16 @@ def _refused(keep: Duplicate, other: Duplicate, action: str, within: Sequence[st
         return _ONE_FILE
     if _outside(other.path, within):
         return "a link leads to it; name the folder that it really lies in"
+    if to is not None and _lies_in(other.path, to):
+        return f"it lies in {to} already"
+    if to is not None and _lies_in(keep.path, to):
+        return f"what would be kept, {keep.path}, lies in {to} itself"
     return ""
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    """Whether a file is below a folder, whatever links lead to the two."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _no_file(path: str) -> str:
