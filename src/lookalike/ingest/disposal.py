@@ -147,8 +147,6 @@ def _refused(
     keep: Duplicate, other: Duplicate, action: str, within: Sequence[str], to: str | None
 ) -> str:
     """Why a file is left alone, as far as it can be told without reading it; else empty."""
-    if within and _root(other.path, within) is None:
-        return "it lies outside the folders that were named"
     if action == "hardlink" and other.kind != "exact":
         return "it has other bytes than the one that is kept"
     if fault := _no_file(other.path):
@@ -157,6 +155,12 @@ def _refused(
         return f"what would be kept, {keep.path}, {fault}"
     if Path(keep.path).samefile(other.path):
         return _ONE_FILE
+    return _misplaced(keep, other, within, to)
+
+
+def _misplaced(keep: Duplicate, other: Duplicate, within: Sequence[str], to: str | None) -> str:
+    if within and _root(other.path, within) is None:
+        return "it lies outside the folders that were named"
     if _outside(other.path, within):
         return "a link leads to it; name the folder that it really lies in"
     if to is not None and _lies_in(other.path, to):
