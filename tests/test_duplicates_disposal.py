@@ -23,6 +23,7 @@ from lookalike import (
 )
 from lookalike.embed.embedder import Embedder
 from lookalike.ingest import file_moves
+from lookalike.ingest.undo import Entry, UndoFile
 
 CROW = "crow.jpg"
 
@@ -347,6 +348,7 @@ def test_files_move_to_another_disk_whole_or_not_at_all(
     source, target = tmp_path / "a.jpg", tmp_path / "there" / "a.jpg"
     source.write_bytes(b"picture" * 1000)
     os.utime(source, ns=(5_000_000_007,) * 2)
+    content = file_moves.look_at(str(source)).content
 
     def no_links(*args: object, **options: object) -> None:
         raise OSError("another disk")
@@ -355,15 +357,51 @@ def test_files_move_to_another_disk_whole_or_not_at_all(
     with monkeypatch.context() as broken:
         broken.setattr(shutil, "copystat", lambda *args: target.write_bytes(b"half"))
         with pytest.raises(OSError, match="was changed while"):
-            file_moves.move(str(source), str(target))
+            file_moves.move(str(source), str(target), content=content)
     assert (source.exists(), target.exists()) == (True, False)
-    file_moves.move(str(source), str(target))
+    file_moves.move(str(source), str(target), content=content)
     assert (source.exists(), target.read_bytes()) == (False, b"picture" * 1000)
     assert target.stat().st_mtime_ns == 5_000_000_007
     source.write_bytes(b"another")
     with pytest.raises(FileExistsError):
-        file_moves.move(str(source), str(target))
+        file_moves.move(str(source), str(target), content=content)
     assert source.read_bytes() == b"another"
+
+
+@pytest.mark.parametrize(
+    ("action", "changed"),
+    [
+        ("hardlink", CROW),
+        ("hardlink", "a/copy.jpg"),
+        ("move", "a/copy.jpg"),
+        ("trash", "a/copy.jpg"),
+    ],
+)
+@pytest.mark.parametrize("by", ["rename", "write"])
+def test_what_changes_at_the_last_moment_stays_as_it_is(
+    index: Index, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    action: str, changed: str, by: str,
+) -> None:  # fmt: skip
+    """After both were read and the undo file was written, one of the two gets other bytes."""
+    write = UndoFile.write
+
+    def write_and_change(undo_file: UndoFile, entry: Entry) -> None:
+        write(undo_file, entry)
+        if by == "write":
+            (pictures / changed).write_bytes(b"new")
+        else:
+            (tmp_path / "new").write_bytes(b"new")
+            (tmp_path / "new").replace(pictures / changed)
+
+    monkeypatch.setattr(UndoFile, "write", write_and_change)
+    groups = index.duplicates(level="exact")
+    to = tmp_path / "away" if action == "move" else None
+    report = index.dispose(groups, action, to=to, within=[pictures], dry_run=False)
+    assert why(report.disposals) == [f"{pictures}/{changed} was changed meanwhile; index it again"]
+    assert (pictures / changed).read_bytes() == b"new"
+    assert not (pictures / "a/copy.jpg").samefile(pictures / CROW)
+    assert f"{pictures}/a/copy.jpg" in paths_in(index)
+    assert not list(tmp_path.rglob("away/**/*.jpg"))
 
 
 def test_a_free_name_has_a_number_before_its_ending(tmp_path: Path) -> None:

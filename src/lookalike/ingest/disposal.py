@@ -74,6 +74,8 @@ def dispose(
         if not refused:
             try:
                 target, refused = _dispose(keep, other, action, to, within, store, undo_file)
+            except file_moves.Changed as error:
+                refused = str(error)
             except OSError as error:
                 refused = f"the system refused ({error.strerror or error})"
         yield Disposal(action, other.path, keep=keep.path, target=target, refused=refused)
@@ -126,19 +128,19 @@ def _dispose(
 
 
 def _move(entry: Entry) -> str:
-    file_moves.move(entry.path, entry.target)
+    file_moves.move(entry.path, entry.target, content=entry.content)
     return entry.target
 
 
 def _link(entry: Entry) -> str:
-    file_moves.replace_by_link(entry.path, entry.keep)
+    file_moves.replace_by_link(entry.path, entry.keep, content=entry.content)
     return ""
 
 
 _ACT: dict[str, Callable[[Entry], str]] = {
     "move": _move,
     "hardlink": _link,
-    "trash": lambda entry: file_moves.to_trash(entry.path),
+    "trash": lambda entry: file_moves.to_trash(entry.path, content=entry.content),
 }
 _ONE_FILE = "it is the same file as the one that is kept, under another name"
 

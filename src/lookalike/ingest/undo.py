@@ -112,6 +112,8 @@ def undo(entries: list[Entry]) -> Iterator[tuple[Entry, Disposal]]:
         done = Disposal("undo", entry.path, keep=entry.keep, target=entry.target)
         try:
             refused = _undo_link(entry) if entry.action == "hardlink" else _undo_move(entry)
+        except file_moves.Changed as error:
+            refused = str(error)
         except OSError as error:
             refused = f"the system refused ({error.strerror or error})"
         yield entry, replace(done, refused=refused)
@@ -137,7 +139,7 @@ def _undo_move(entry: Entry) -> str:
     if moved.content != entry.content:
         return f"{entry.target} is another file now"
     if not os.path.lexists(entry.path):
-        file_moves.move(entry.target, entry.path)
+        file_moves.move(entry.target, entry.path, content=entry.content)
     elif os.path.samestat(os.lstat(entry.path), moved.status):
         # Two names of one file: a kill came between the new name and the old one's end. Or one
         # name, written in two ways, whose end would be the file's.
