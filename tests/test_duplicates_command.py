@@ -86,6 +86,10 @@ def test_duplicates_are_put_away_and_put_back_as_typed(
     again = cli("duplicates")
     assert again.out == ""
     assert again.err == "0 groups with 0 duplicates, 0 B; nothing was changed.\n"
+    left = {path for path in twice.rglob("*") if path.is_file()}
+    planned = cli(*shlex.split(said[1])[:-1], **data)
+    assert planned.err == "2 to put back, 0 left alone. Nothing was changed; --apply does it.\n"
+    assert {path for path in twice.rglob("*") if path.is_file()} == left
     undone = cli(*shlex.split(said[1]), **data)
     assert undone.err == "2 put back, 0 left alone.\n"
     assert cli("info", "--format", "json").json["pictures"] == 32
@@ -121,6 +125,9 @@ def test_a_folder_is_compared_with_another(cli: Cli, twice: Path) -> None:
         ("--delete", "--hardlink"),
         ("--apply",),
         ("--undo", "x", "--delete"),
+        ("--undo", "x", "--keep", "oldest"),
+        ("--undo", "x", "--format", "json"),
+        ("--undo", "x", "--undo-file", "y"),
         ("--min-score", "0.8"),
     ],
 )

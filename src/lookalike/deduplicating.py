@@ -120,14 +120,20 @@ class Deduplicating(Keeping):
         done = any(not each.refused for each in disposals)
         return DisposalReport(disposals, written.path if done else None)
 
-    def undo(self, undo_file: str | os.PathLike[str]) -> DisposalReport:
+    def undo(self, undo_file: str | os.PathLike[str], *, dry_run: bool = False) -> DisposalReport:
         """Put back what `dispose` did, the last first, and index it again. Nothing is overwritten.
+
+        Args:
+            undo_file: what `dispose` wrote.
+            dry_run: do nothing, but say what would be done.
 
         Raises:
             UndoFileUnusable: it is not there, or no such file.
         """
         from lookalike.ingest import undo  # noqa: PLC0415
 
+        if dry_run:
+            return DisposalReport(tuple(undo.preview(undo.read(undo_file))))
         results = list(undo.undo(undo.read(undo_file)))
         back = {entry.path: entry.metadata for entry, result in results if not result.refused}
         if back:

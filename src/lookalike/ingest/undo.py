@@ -106,6 +106,19 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
     return list(reversed(entries.values()))
 
 
+def preview(entries: list[Entry]) -> Iterator[Disposal]:
+    """What `undo` would do, as far as it can be told without reading the files."""
+    for entry in entries:
+        done = Disposal("undo", entry.path, keep=entry.keep, target=entry.target)
+        if entry.action == "hardlink":
+            there = os.path.lexists(entry.path)
+            yield replace(done, refused="" if there else f"{entry.path} is gone")
+        elif entry.target and not os.path.lexists(entry.target):
+            yield replace(done, refused=f"{entry.target} is gone")
+        else:
+            yield replace(done, refused="" if entry.target else _nowhere(entry))
+
+
 def undo(entries: list[Entry]) -> Iterator[tuple[Entry, Disposal]]:
     """Put each file back, or say why not. Nothing is overwritten."""
     for entry in entries:
