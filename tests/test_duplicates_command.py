@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from lookalike import Index
+from lookalike import DuplicateGroup, Index
+from lookalike.cli import duplicates_show
 from lookalike.cli.duplicates import EXAMPLE, GroupFormat
 from lookalike.cli.duplicates_show import print_groups
+from lookalike.records import Duplicate, Stamp
 from tests.conftest import Outcome
 
 Cli = Callable[..., Outcome]
@@ -58,6 +60,23 @@ def test_groups_are_printed_in_every_format(
     page = printed(GroupFormat.html)
     assert page.count('src="data:image/jpeg;base64,') == 4
     assert f'href="{(twice / "copy 0.jpg").as_uri()}"' in page
+
+
+def test_a_page_takes_paths_of_other_systems_and_shows_no_more_groups_than_it_can(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(duplicates_show, "MOST", 2)
+    keep, other = (
+        Duplicate(
+            path=f"C:/p/{name}.jpg", kind="exact", score=1.0, content="c", stamp=Stamp(1, 1),
+            width=1, height=1, taken_at=0, format="jpeg",
+        )
+        for name in "ab"
+    )  # fmt: skip
+    print_groups([DuplicateGroup(keep, (other,))] * 3, "html")
+    page = capsys.readouterr().out
+    assert page.count('href="file:///C:/p/a.jpg"') == page.count("<h2>") == 2
+    assert "the first 2 groups are shown, 1 are not" in page
 
 
 def test_duplicates_are_put_away_and_put_back_as_typed(
