@@ -422,6 +422,14 @@ def test_wrong_arguments_and_undo_files_are_refused(index: Index, tmp_path: Path
     (tmp_path / "other.jsonl").write_text('{"a": 1}\n{"b": 2}\n')
     with pytest.raises(UndoFileUnusable, match="see its line 1"):
         index.undo(tmp_path / "other.jsonl")
+    good = {
+        "action": "move", "path": "/a", "keep": "/b", "content": "c", "mtime_ns": 1, "mode": 1,
+    }  # fmt: skip
+    for bad in ({"action": "burn"}, {"path": 1}, {"mtime_ns": "1"}, {"metadata": []}):
+        lines = [json.dumps(each) for each in (good, {**good, **bad}, good)]
+        (tmp_path / "other.jsonl").write_text("\n".join(lines))
+        with pytest.raises(UndoFileUnusable, match="see its line 2"):
+            index.undo(tmp_path / "other.jsonl")
     assert index.dispose([], "trash", dry_run=False).disposals == ()
 
 

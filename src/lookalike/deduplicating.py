@@ -42,6 +42,7 @@ class Deduplicating(Keeping):
 
         Raises:
             InvalidSetting: one of these has an impossible value.
+            InvalidQuestion: nothing of one of the folders is in the index.
         """
         # Imported here: a search does not need it, and would wait.
         from lookalike.insight.duplicates import find_duplicates  # noqa: PLC0415

@@ -95,7 +95,7 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
         raise UndoFileUnusable(os.fspath(path), reason) from error
     for number, line in enumerate(lines, 1):
         try:
-            entry = Entry(**json.loads(line))
+            entry = _entry(json.loads(line))
         except (ValueError, TypeError):
             if number == len(lines):
                 continue  # cut off, so what it speaks of was not done
@@ -104,6 +104,23 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
         entries.pop(entry.path, None)
         entries[entry.path] = entry
     return list(reversed(entries.values()))
+
+
+def _entry(values: dict[str, Any]) -> Entry:
+    """What a line says.
+
+    Raises:
+        ValueError: it is of another kind.
+        TypeError: so it is.
+    """
+    entry = Entry(**values)
+    kinds = {"mtime_ns": int, "mode": int, "metadata": dict}
+    for name, value in asdict(entry).items():
+        if type(value) is not kinds.get(name, str):
+            raise ValueError(name)
+    if entry.action not in {"move", "hardlink", "trash"}:
+        raise ValueError(entry.action)
+    return entry
 
 
 def preview(entries: list[Entry]) -> Iterator[Disposal]:
