@@ -425,7 +425,10 @@ def test_wrong_arguments_and_undo_files_are_refused(index: Index, tmp_path: Path
     good = {
         "action": "move", "path": "/a", "keep": "/b", "content": "c", "mtime_ns": 1, "mode": 1,
     }  # fmt: skip
-    for bad in ({"action": "burn"}, {"path": 1}, {"mtime_ns": "1"}, {"metadata": []}):
+    wrong: list[dict[str, object]] = [
+        {"action": "burn"}, {"path": 1}, {"mtime_ns": "1"}, {"metadata": []},
+    ]  # fmt: skip
+    for bad in wrong:
         lines = [json.dumps(each) for each in (good, {**good, **bad}, good)]
         (tmp_path / "other.jsonl").write_text("\n".join(lines))
         with pytest.raises(UndoFileUnusable, match="see its line 2"):

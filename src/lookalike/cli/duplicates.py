@@ -215,6 +215,6 @@ def _say_undone(report: DisposalReport, dry_run: bool, terminal: Terminal) -> No
         typer.echo(show.line_of(done))
     for left in report.refused:
         terminal.say(f"left alone {left.path}: {left.refused}")
-    done = "to put back" if dry_run else "put back"
-    counts = f"{len(report.done)} {done}, {len(report.refused)} left alone."
+    what = "to put back" if dry_run else "put back"
+    counts = f"{len(report.done)} {what}, {len(report.refused)} left alone."
     terminal.say(f"{counts} Nothing was changed; --apply does it." if dry_run else counts)
