@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from lookalike import DuplicateGroup, Index, InvalidSetting, load_embedder
+from lookalike import DuplicateGroup, Index, InvalidQuestion, InvalidSetting, load_embedder
 from lookalike.insight.duplicates import find_duplicates
 from lookalike.insight.nearest import EXACT_PRODUCTS, nearest
 from lookalike.perceptual import bits_of, differing_bits, perceptual_hash
@@ -215,7 +215,8 @@ def test_against_lists_only_what_the_other_folder_has_too() -> None:
         row("/archived/a", [0, -1]),
     ]
     assert found(rows, against=["/archive"]) == [("/archive/a", ["/new/a", "/new/near"])]
-    assert found(rows, against=["/nowhere"]) == []
+    with pytest.raises(InvalidQuestion, match="Nothing in /nowhere is in the index"):
+        found(rows, against=["/nowhere"])
     across = found(rows, against=["/archive"], level="exact")
     assert across == [("/archive/a", ["/new/a"])]
 
@@ -242,7 +243,10 @@ def test_paths_and_archives_limit_what_takes_part(place: Place, tmp_path: Path) 
         (["/b.zip"], [("/b.zip!/1", ["/b.zip!/2"])]),
         (["/a/1", "/b"], [("/a/1", ["/b/1"])]),
         (['/q"\\'], [('/q"\\/1', ['/q"\\/2'])]),
-        (["/nowhere"], []),
+        (
+            ["/b", *(f"/b/{number}" for number in range(1, 2)), *["/a"] * 200],
+            [("/a/1", ["/a/2", "/b/1"])],
+        ),
     ):
         groups = find_duplicates(
             store,

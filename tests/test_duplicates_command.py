@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from lookalike import Index
+from lookalike import DuplicateGroup, Index
+from lookalike.cli import duplicates_show
 from lookalike.cli.duplicates import EXAMPLE, GroupFormat
 from lookalike.cli.duplicates_show import print_groups
+from lookalike.records import Duplicate, Stamp
 from tests.conftest import Outcome
 
 Cli = Callable[..., Outcome]
@@ -60,6 +62,23 @@ def test_groups_are_printed_in_every_format(
     assert f'href="{(twice / "copy 0.jpg").as_uri()}"' in page
 
 
+def test_a_page_takes_paths_of_other_systems_and_shows_no_more_groups_than_it_can(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(duplicates_show, "MOST", 2)
+    keep, other = (
+        Duplicate(
+            path=f"C:/p/{name}.jpg", kind="exact", score=1.0, content="c", stamp=Stamp(1, 1),
+            width=1, height=1, taken_at=0, format="jpeg",
+        )
+        for name in "ab"
+    )  # fmt: skip
+    print_groups([DuplicateGroup(keep, (other,))] * 3, "html")
+    page = capsys.readouterr().out
+    assert page.count('href="file:///C:/p/a.jpg"') == page.count("<h2>") == 2
+    assert "the first 2 groups are shown, 1 are not" in page
+
+
 def test_duplicates_are_put_away_and_put_back_as_typed(
     cli: Cli, twice: Path, tmp_path: Path
 ) -> None:
@@ -86,6 +105,10 @@ def test_duplicates_are_put_away_and_put_back_as_typed(
     again = cli("duplicates")
     assert again.out == ""
     assert again.err == "0 groups with 0 duplicates, 0 B; nothing was changed.\n"
+    left = {path for path in twice.rglob("*") if path.is_file()}
+    planned = cli(*shlex.split(said[1])[:-1], **data)
+    assert planned.err == "2 to put back, 0 left alone. Nothing was changed; --apply does it.\n"
+    assert {path for path in twice.rglob("*") if path.is_file()} == left
     undone = cli(*shlex.split(said[1]), **data)
     assert undone.err == "2 put back, 0 left alone.\n"
     assert cli("info", "--format", "json").json["pictures"] == 32
@@ -121,6 +144,9 @@ def test_a_folder_is_compared_with_another(cli: Cli, twice: Path) -> None:
         ("--delete", "--hardlink"),
         ("--apply",),
         ("--undo", "x", "--delete"),
+        ("--undo", "x", "--keep", "oldest"),
+        ("--undo", "x", "--format", "json"),
+        ("--undo", "x", "--undo-file", "y"),
         ("--min-score", "0.8"),
     ],
 )

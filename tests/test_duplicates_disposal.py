@@ -23,6 +23,7 @@ from lookalike import (
 )
 from lookalike.embed.embedder import Embedder
 from lookalike.ingest import file_moves
+from lookalike.ingest.undo import Entry, UndoFile
 
 CROW = "crow.jpg"
 
@@ -246,6 +247,30 @@ def test_a_link_is_not_followed_out_of_the_folder(
     assert (outside / "linked.jpg").exists()
 
 
+def test_what_lies_outside_the_named_folders_is_left_alone(index: Index, pictures: Path) -> None:
+    groups = index.duplicates(level="exact")
+    for dry_run in (True, False):
+        report = index.dispose(groups, "trash", within=[pictures / "a/deep"], dry_run=dry_run)
+        assert why(report.disposals) == ["it lies outside the folders that were named"]
+    assert (pictures / "a" / "copy.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("keep", "reason"), [("oldest", "it lies in "), ("newest", "what would be kept, ")]
+)
+def test_a_pair_of_which_one_lies_where_files_are_moved_to_is_left_alone(
+    index: Index, pictures: Path, tmp_path: Path, keep: str, reason: str
+) -> None:
+    (tmp_path / "link").symlink_to(pictures / "a")
+    groups = index.duplicates(level="exact", keep=keep)
+    for to in (pictures / "a", tmp_path / "link"):
+        report = index.dispose(groups, "move", to=to, within=[pictures], dry_run=False)
+        assert report.done == ()
+        assert why(report.refused)[0].startswith(reason)
+    assert (pictures / "a" / "copy.jpg").exists()
+    assert (pictures / CROW).exists()
+
+
 def test_a_folder_that_is_itself_a_link_must_be_named(
     tmp_path: Path, pictures: Path, home: Path
 ) -> None:
@@ -297,12 +322,33 @@ def test_a_kill_between_two_steps_of_a_move_can_be_undone(
     assert tree(pictures) == before
 
 
+def test_undoing_does_not_delete_a_file_that_has_two_paths_and_one_name(
+    index: Index, pictures: Path, tmp_path: Path
+) -> None:
+    written = tmp_path / "undo.jsonl"
+    index.dispose(
+        index.duplicates(level="exact"), "move", to=tmp_path / "away", within=[pictures],
+        dry_run=False, undo_file=written,
+    )  # fmt: skip
+    entry = json.loads(written.read_text())
+    (pictures / "a" / "copy.jpg").hardlink_to(entry["target"])
+    (tmp_path / "link").symlink_to(pictures)
+    for target in (f"{tmp_path}/link/a/copy.jpg", entry["path"]):
+        written.write_text(json.dumps({**entry, "target": target}) + "\n")
+        assert why(index.undo(written).refused) == ["it is in its place already"]
+        assert (pictures / "a" / "copy.jpg").exists()
+    Path(entry["target"]).unlink()
+    assert why(index.undo(written).refused) == ["it is in its place already"]
+    assert (pictures / "a" / "copy.jpg").exists()
+
+
 def test_files_move_to_another_disk_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = tmp_path / "a.jpg", tmp_path / "there" / "a.jpg"
     source.write_bytes(b"picture" * 1000)
     os.utime(source, ns=(5_000_000_007,) * 2)
+    content = file_moves.look_at(str(source)).content
 
     def no_links(*args: object, **options: object) -> None:
         raise OSError("another disk")
@@ -311,15 +357,51 @@ def test_files_move_to_another_disk_whole_or_not_at_all(
     with monkeypatch.context() as broken:
         broken.setattr(shutil, "copystat", lambda *args: target.write_bytes(b"half"))
         with pytest.raises(OSError, match="was changed while"):
-            file_moves.move(str(source), str(target))
+            file_moves.move(str(source), str(target), content=content)
     assert (source.exists(), target.exists()) == (True, False)
-    file_moves.move(str(source), str(target))
+    file_moves.move(str(source), str(target), content=content)
     assert (source.exists(), target.read_bytes()) == (False, b"picture" * 1000)
     assert target.stat().st_mtime_ns == 5_000_000_007
     source.write_bytes(b"another")
     with pytest.raises(FileExistsError):
-        file_moves.move(str(source), str(target))
+        file_moves.move(str(source), str(target), content=content)
     assert source.read_bytes() == b"another"
+
+
+@pytest.mark.parametrize(
+    ("action", "changed"),
+    [
+        ("hardlink", CROW),
+        ("hardlink", "a/copy.jpg"),
+        ("move", "a/copy.jpg"),
+        ("trash", "a/copy.jpg"),
+    ],
+)
+@pytest.mark.parametrize("by", ["rename", "write"])
+def test_what_changes_at_the_last_moment_stays_as_it_is(
+    index: Index, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    action: str, changed: str, by: str,
+) -> None:  # fmt: skip
+    """After both were read and the undo file was written, one of the two gets other bytes."""
+    write = UndoFile.write
+
+    def write_and_change(undo_file: UndoFile, entry: Entry) -> None:
+        write(undo_file, entry)
+        if by == "write":
+            (pictures / changed).write_bytes(b"new")
+        else:
+            (tmp_path / "new").write_bytes(b"new")
+            (tmp_path / "new").replace(pictures / changed)
+
+    monkeypatch.setattr(UndoFile, "write", write_and_change)
+    groups = index.duplicates(level="exact")
+    to = tmp_path / "away" if action == "move" else None
+    report = index.dispose(groups, action, to=to, within=[pictures], dry_run=False)
+    assert why(report.disposals) == [f"{pictures}/{changed} was changed meanwhile; index it again"]
+    assert (pictures / changed).read_bytes() == b"new"
+    assert not (pictures / "a/copy.jpg").samefile(pictures / CROW)
+    assert f"{pictures}/a/copy.jpg" in paths_in(index)
+    assert not list(tmp_path.rglob("away/**/*.jpg"))
 
 
 def test_a_free_name_has_a_number_before_its_ending(tmp_path: Path) -> None:
@@ -340,6 +422,17 @@ def test_wrong_arguments_and_undo_files_are_refused(index: Index, tmp_path: Path
     (tmp_path / "other.jsonl").write_text('{"a": 1}\n{"b": 2}\n')
     with pytest.raises(UndoFileUnusable, match="see its line 1"):
         index.undo(tmp_path / "other.jsonl")
+    good = {
+        "action": "move", "path": "/a", "keep": "/b", "content": "c", "mtime_ns": 1, "mode": 1,
+    }  # fmt: skip
+    wrong: list[dict[str, object]] = [
+        {"action": "burn"}, {"path": 1}, {"mtime_ns": "1"}, {"metadata": []},
+    ]  # fmt: skip
+    for bad in wrong:
+        lines = [json.dumps(each) for each in (good, {**good, **bad}, good)]
+        (tmp_path / "other.jsonl").write_text("\n".join(lines))
+        with pytest.raises(UndoFileUnusable, match="see its line 2"):
+            index.undo(tmp_path / "other.jsonl")
     assert index.dispose([], "trash", dry_run=False).disposals == ()
 
 

@@ -42,6 +42,7 @@ class Deduplicating(Keeping):
 
         Raises:
             InvalidSetting: one of these has an impossible value.
+            InvalidQuestion: nothing of one of the folders is in the index.
         """
         # Imported here: a search does not need it, and would wait.
         from lookalike.insight.duplicates import find_duplicates  # noqa: PLC0415
@@ -87,9 +88,10 @@ class Deduplicating(Keeping):
         Args:
             groups: as `duplicates` has found them.
             action: ``move``, ``hardlink`` (of exact ones only) or ``trash``.
-            to: the folder that ``move`` moves them to; nothing in it is overwritten.
-            within: the folders that were asked about. What links in them lead to is left alone;
-                without any, so is whatever lies behind a link.
+            to: the folder that ``move`` moves them to; nothing in it is overwritten. A pair of
+                which one lies there already is left alone.
+            within: the folders that were asked about. What lies elsewhere, or what links in them
+                lead to, is left alone; without any folder, whatever lies behind a link.
             dry_run: do nothing, but say what would be done.
             undo_file: where to write what was done, for `undo`; nothing may be there yet. By
                 default a new file beside the default database.
@@ -119,14 +121,20 @@ class Deduplicating(Keeping):
         done = any(not each.refused for each in disposals)
         return DisposalReport(disposals, written.path if done else None)
 
-    def undo(self, undo_file: str | os.PathLike[str]) -> DisposalReport:
+    def undo(self, undo_file: str | os.PathLike[str], *, dry_run: bool = False) -> DisposalReport:
         """Put back what `dispose` did, the last first, and index it again. Nothing is overwritten.
+
+        Args:
+            undo_file: what `dispose` wrote.
+            dry_run: do nothing, but say what would be done.
 
         Raises:
             UndoFileUnusable: it is not there, or no such file.
         """
         from lookalike.ingest import undo  # noqa: PLC0415
 
+        if dry_run:
+            return DisposalReport(tuple(undo.preview(undo.read(undo_file))))
         results = list(undo.undo(undo.read(undo_file)))
         back = {entry.path: entry.metadata for entry, result in results if not result.refused}
         if back:

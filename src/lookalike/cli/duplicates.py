@@ -114,7 +114,11 @@ def duplicates(
     ] = None,
     undo: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Put back what such a file tells.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Put back what such a file tells, with --apply.",
+            show_default=False,
+        ),
     ] = None,
     db: Database = None,
     token: Token = None,
@@ -135,9 +139,11 @@ def duplicates(
     if min_score is not None and (level is not Level.similar or not 0 < min_score <= 1):
         wanted = "it goes with --level similar, and is above 0 and at most 1"
         raise typer.BadParameter(wanted, param_hint="--min-score")
-    if undo and (paths or action or against):
-        raise typer.BadParameter("it takes nothing else", param_hint="--undo")
-    if not dry_run and not action:
+    asked = (paths, action, against, undo_file, min_score is not None)
+    usual = (level, keep, group_format) == (Level.near, Keep.most_pixels, GroupFormat.table)
+    if undo and (any(asked) or not usual):
+        raise typer.BadParameter("it takes nothing else but --apply", param_hint="--undo")
+    if not dry_run and not action and not undo:
         wanted = "say what to do: --move-to DIR, --hardlink or --delete"
         raise typer.BadParameter(wanted, param_hint="--apply")
     with (
@@ -146,7 +152,7 @@ def duplicates(
     ):
         startup_done()
         if undo:
-            _say_undone(opened.undo(undo), terminal)
+            _say_undone(opened.undo(undo, dry_run=dry_run), dry_run, terminal)
             return
         with busy("Looking for duplicates", terminal):
             groups = opened.duplicates(
@@ -161,7 +167,7 @@ def duplicates(
             terminal.say(f"{show.summary(groups)}; nothing was changed.")
             return
         written = undo_file or new_undo_file()
-        again = f"lookalike duplicates --undo {shlex.quote(str(written))}"
+        again = f"lookalike duplicates --undo {shlex.quote(str(written))} --apply"
         if not dry_run:
             terminal.on_interrupt = f"Stopped. To undo what was done, if anything: {again}"
         report = opened.dispose(
@@ -202,11 +208,13 @@ def _say_done(
     terminal.say(f"{counts} Nothing was changed; --apply does it." if dry_run else counts)
 
 
-def _say_undone(report: DisposalReport, terminal: Terminal) -> None:
+def _say_undone(report: DisposalReport, dry_run: bool, terminal: Terminal) -> None:
     from lookalike.cli import duplicates_show as show  # noqa: PLC0415
 
     for done in report.done:
         typer.echo(show.line_of(done))
     for left in report.refused:
         terminal.say(f"left alone {left.path}: {left.refused}")
-    terminal.say(f"{len(report.done)} put back, {len(report.refused)} left alone.")
+    what = "to put back" if dry_run else "put back"
+    counts = f"{len(report.done)} {what}, {len(report.refused)} left alone."
+    terminal.say(f"{counts} Nothing was changed; --apply does it." if dry_run else counts)

@@ -8,20 +8,21 @@ import html
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import typer
 
+from lookalike.cli.links import linked
 from lookalike.cli.page import page
 from lookalike.cli.show import Column, print_columns, print_lines, readable_bytes
 from lookalike.cli.terminal import visible
-from lookalike.cli.thumbnails import thumbnail
+from lookalike.cli.thumbnails import Thumbnails
 from lookalike.records import Disposal, DisposalReport, Duplicate, DuplicateGroup
-from lookalike.sources.names import is_address, split_member
 
 COLUMNS = ("group", "kind", "score", "path", "width", "height", "size_bytes", "content")
 THUMBNAIL = 200
+MOST = 500
+"""So many groups a page shows; more would make it hundreds of megabytes."""
 
 _STYLE = """\
 h2 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
@@ -138,22 +139,24 @@ def _print_table(groups: Sequence[DuplicateGroup]) -> None:
 
 
 def _page(groups: Sequence[DuplicateGroup]) -> str:
-    parts = [f"<h1>Duplicates</h1><p>{html.escape(summary(groups))}; the first is kept</p>"]
-    for number, group in enumerate(groups, 1):
-        pictures = "\n".join(map(_item, (group.keep, *group.others)))
-        parts.append(_GROUP.format(number=number, pictures=pictures))
+    count, shown = html.escape(summary(groups)), groups[:MOST]
+    if len(groups) > MOST:
+        count += f"; the first {MOST} groups are shown, {len(groups) - MOST} are not"
+    parts = [f"<h1>Duplicates</h1><p>{count}; the first of each is kept</p>"]
+    with Thumbnails(THUMBNAIL) as thumbnails:
+        imgs = thumbnails.imgs([picture.path for _, picture in _pictures(shown)])
+        for number, group in enumerate(shown, 1):
+            items = [_item(each, next(imgs)) for each in (group.keep, *group.others)]
+            parts.append(_GROUP.format(number=number, pictures="\n".join(items)))
     return page("Duplicates", style=_STYLE, body="\n".join(parts))
 
 
-def _item(picture: Duplicate) -> str:
-    name = html.escape(picture.path)
-    if not is_address(picture.path) and not split_member(picture.path):
-        name = f'<a href="{html.escape(Path(picture.path).as_uri())}">{name}</a>'
+def _item(picture: Duplicate, img: str) -> str:
     return _PICTURE.format(
         kind=picture.kind,
-        picture=thumbnail(picture.path, side=THUMBNAIL),
+        picture=img,
         score=picture.score,
-        name=name,
+        name=linked(picture.path, html.escape(picture.path)),
         width=picture.width,
         height=picture.height,
         size=readable_bytes(picture.stamp.size_bytes),

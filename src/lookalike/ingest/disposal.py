@@ -43,7 +43,7 @@ def preview(
 ) -> Iterator[Disposal]:
     """What `dispose` would do, as far as it can be told without reading the files."""
     for keep, other in _pairs(groups):
-        refused = _refused(keep, other, action, within)
+        refused = _refused(keep, other, action, within, to)
         target = file_moves.free_name(_place(other.path, within, to)) if to and not refused else ""
         yield Disposal(action, other.path, keep=keep.path, target=target, refused=refused)
 
@@ -69,11 +69,13 @@ def dispose(
         undo_file: what is about to be done is written there first.
     """
     for keep, other in _pairs(groups):
-        refused = _refused(keep, other, action, within)
+        refused = _refused(keep, other, action, within, to)
         target = ""
         if not refused:
             try:
                 target, refused = _dispose(keep, other, action, to, within, store, undo_file)
+            except file_moves.Changed as error:
+                refused = str(error)
             except OSError as error:
                 refused = f"the system refused ({error.strerror or error})"
         yield Disposal(action, other.path, keep=keep.path, target=target, refused=refused)
@@ -126,24 +128,26 @@ def _dispose(
 
 
 def _move(entry: Entry) -> str:
-    file_moves.move(entry.path, entry.target)
+    file_moves.move(entry.path, entry.target, content=entry.content)
     return entry.target
 
 
 def _link(entry: Entry) -> str:
-    file_moves.replace_by_link(entry.path, entry.keep)
+    file_moves.replace_by_link(entry.path, entry.keep, content=entry.content)
     return ""
 
 
 _ACT: dict[str, Callable[[Entry], str]] = {
     "move": _move,
     "hardlink": _link,
-    "trash": lambda entry: file_moves.to_trash(entry.path),
+    "trash": lambda entry: file_moves.to_trash(entry.path, content=entry.content),
 }
 _ONE_FILE = "it is the same file as the one that is kept, under another name"
 
 
-def _refused(keep: Duplicate, other: Duplicate, action: str, within: Sequence[str]) -> str:
+def _refused(
+    keep: Duplicate, other: Duplicate, action: str, within: Sequence[str], to: str | None
+) -> str:
     """Why a file is left alone, as far as it can be told without reading it; else empty."""
     if action == "hardlink" and other.kind != "exact":
         return "it has other bytes than the one that is kept"
@@ -153,9 +157,24 @@ def _refused(keep: Duplicate, other: Duplicate, action: str, within: Sequence[st
         return f"what would be kept, {keep.path}, {fault}"
     if Path(keep.path).samefile(other.path):
         return _ONE_FILE
+    return _misplaced(keep, other, within, to)
+
+
+def _misplaced(keep: Duplicate, other: Duplicate, within: Sequence[str], to: str | None) -> str:
+    if within and _root(other.path, within) is None:
+        return "it lies outside the folders that were named"
     if _outside(other.path, within):
         return "a link leads to it; name the folder that it really lies in"
+    if to is not None and _lies_in(other.path, to):
+        return f"it lies in {to} already"
+    if to is not None and _lies_in(keep.path, to):
+        return f"what would be kept, {keep.path}, lies in {to} itself"
     return ""
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    """Whether a file is below a folder, whatever links lead to the two."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _no_file(path: str) -> str:

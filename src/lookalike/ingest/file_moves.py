@@ -18,6 +18,13 @@ _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _NOT_THROUGH_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
+class Changed(OSError):
+    """A file is not the one that it was a moment ago; it was left as it is."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} was changed meanwhile; index it again")
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A regular file as it is now; `content` is the BLAKE2b-128 of its bytes in hex."""
@@ -59,28 +66,48 @@ def free_name(path: str) -> str:
     return free
 
 
-def move(source: str, target: str) -> None:
+def move(source: str, target: str, *, content: str) -> None:
     """Give a file another name, on another disk, too. A kill leaves both names, or the old one.
 
     Raises:
         FileExistsError: something is at `target`.
+        Changed: it has other bytes than `content` says, or was replaced meanwhile.
         OSError: it cannot be moved; it is still at `source`.
     """
     Path(target).parent.mkdir(parents=True, exist_ok=True)
+    before = os.lstat(source)
     try:
         os.link(source, target, follow_symlinks=False)
     except FileExistsError:
         raise
     except (OSError, NotImplementedError):  # another disk, or one without hard links
         _copy(source, target)
+    with contextlib.ExitStack() as undo:
+        undo.callback(Path(target).unlink)
+        if not _has(target, content) or not _is_still(source, before):
+            raise Changed(source)
+        undo.pop_all()
     Path(source).unlink()
 
 
-def replace_by_link(path: str, keep: str) -> None:
-    """Let `path` be another name of the file `keep`, in one step."""
+def replace_by_link(path: str, keep: str, *, content: str) -> None:
+    """Let `path` be another name of the file `keep`, in one step.
+
+    Raises:
+        Changed: one of the two has other bytes than `content` says, or was replaced meanwhile.
+    """
     with _beside(path) as spare:
         os.link(keep, spare, follow_symlinks=False)
+        if not _has(spare, content):
+            raise Changed(keep)
+        old = f"{spare}.old"
+        os.link(path, old, follow_symlinks=False)
+        if not _has(old, content) or not os.path.samestat(os.lstat(path), os.lstat(old)):
+            raise Changed(path)
         os.replace(spare, path)  # noqa: PTH105
+        if not _has(old, content):  # somebody has written into it until now
+            os.replace(old, path)  # noqa: PTH105
+            raise Changed(path)
 
 
 def replace_by_copy(path: str, *, mtime_ns: int, mode: int) -> None:
@@ -92,21 +119,24 @@ def replace_by_copy(path: str, *, mtime_ns: int, mode: int) -> None:
         os.replace(spare, path)  # noqa: PTH105
 
 
-def to_trash(path: str) -> str:
+def to_trash(path: str, *, content: str) -> str:
     """Put a file into the system's trash.
 
     Returns:
         Where it lies there; empty where that cannot be told.
 
     Raises:
+        Changed: it has other bytes than `content` says.
         OSError: there is no trash, or it does not take the file.
     """
     # Imported here: few commands need it.
     from send2trash import send2trash  # noqa: PLC0415
 
-    status = os.lstat(path)
+    seen = look_at(path)
+    if seen.content != content or not _is_still(path, seen.status):
+        raise Changed(path)
     send2trash(os.fspath(Path(path)))
-    return next(_in_trash(path, status), "")
+    return next(_in_trash(path, seen.status), "")
 
 
 def forget_trash(path: str) -> None:
@@ -131,6 +161,19 @@ def _in_trash(path: str, status: os.stat_result) -> Iterator[str]:
                     entry.stat(follow_symlinks=False), status
                 ):
                     yield entry.path
+
+
+def _has(path: str, content: str) -> bool:
+    return look_at(path).content == content
+
+
+def _is_still(path: str, before: os.stat_result) -> bool:
+    """Whether it is the same file, with no byte written since."""
+    now = os.lstat(path)
+    return os.path.samestat(now, before) and (now.st_size, now.st_mtime_ns) == (
+        before.st_size,
+        before.st_mtime_ns,
+    )
 
 
 def _copy(source: str, target: str) -> None:

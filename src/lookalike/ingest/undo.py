@@ -95,7 +95,7 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
         raise UndoFileUnusable(os.fspath(path), reason) from error
     for number, line in enumerate(lines, 1):
         try:
-            entry = Entry(**json.loads(line))
+            entry = _entry(json.loads(line))
         except (ValueError, TypeError):
             if number == len(lines):
                 continue  # cut off, so what it speaks of was not done
@@ -106,12 +106,44 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
     return list(reversed(entries.values()))
 
 
+def _entry(values: dict[str, Any]) -> Entry:
+    """What a line says.
+
+    Raises:
+        ValueError: it is of another kind.
+        TypeError: so it is.
+    """
+    entry = Entry(**values)
+    kinds = {"mtime_ns": int, "mode": int, "metadata": dict}
+    for name, value in asdict(entry).items():
+        if type(value) is not kinds.get(name, str):
+            raise ValueError(name)
+    if entry.action not in {"move", "hardlink", "trash"}:
+        raise ValueError(entry.action)
+    return entry
+
+
+def preview(entries: list[Entry]) -> Iterator[Disposal]:
+    """What `undo` would do, as far as it can be told without reading the files."""
+    for entry in entries:
+        done = Disposal("undo", entry.path, keep=entry.keep, target=entry.target)
+        if entry.action == "hardlink":
+            there = os.path.lexists(entry.path)
+            yield replace(done, refused="" if there else f"{entry.path} is gone")
+        elif entry.target and not os.path.lexists(entry.target):
+            yield replace(done, refused=f"{entry.target} is gone")
+        else:
+            yield replace(done, refused="" if entry.target else _nowhere(entry))
+
+
 def undo(entries: list[Entry]) -> Iterator[tuple[Entry, Disposal]]:
     """Put each file back, or say why not. Nothing is overwritten."""
     for entry in entries:
         done = Disposal("undo", entry.path, keep=entry.keep, target=entry.target)
         try:
             refused = _undo_link(entry) if entry.action == "hardlink" else _undo_move(entry)
+        except file_moves.Changed as error:
+            refused = str(error)
         except OSError as error:
             refused = f"the system refused ({error.strerror or error})"
         yield entry, replace(done, refused=refused)
@@ -137,14 +169,25 @@ def _undo_move(entry: Entry) -> str:
     if moved.content != entry.content:
         return f"{entry.target} is another file now"
     if not os.path.lexists(entry.path):
-        file_moves.move(entry.target, entry.path)
+        file_moves.move(entry.target, entry.path, content=entry.content)
     elif os.path.samestat(os.lstat(entry.path), moved.status):
-        Path(entry.target).unlink()  # a kill came between the new name and the old one's end
+        # Two names of one file: a kill came between the new name and the old one's end. Or one
+        # name, written in two ways, whose end would be the file's.
+        if moved.status.st_nlink == 1 or _real(entry.path) == _real(entry.target):
+            return "it is in its place already"
+        Path(entry.target).unlink()
     else:
         return "there is something at its place"
     if entry.action == "trash":
         file_moves.forget_trash(entry.target)
     return ""
+
+
+def _real(path: str) -> tuple[int, int, str]:
+    """What a name really is: the folder that it is in, and what it is called there."""
+    folder, name = os.path.split(path)
+    status = os.stat(folder)  # noqa: PTH116
+    return status.st_dev, status.st_ino, name
 
 
 def _nowhere(entry: Entry) -> str:

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lookalike.errors import InvalidSetting
+from lookalike.errors import InvalidQuestion, InvalidSetting
 from lookalike.insight.links import Looks, components, links
 from lookalike.records import Duplicate, DuplicateGroup, ImageRecord
 from lookalike.sources.names import is_archive
@@ -74,6 +74,7 @@ def find_duplicates(
 
     Raises:
         InvalidSetting: there is no such level or policy, or the score cannot be.
+        InvalidQuestion: nothing of one of the folders is in the index.
     """
     if level not in LEVELS:
         raise InvalidSetting("level", level, "exact, near or similar")
@@ -82,6 +83,10 @@ def find_duplicates(
     if min_score is not None and (level != "similar" or not 0 < min_score <= 1):
         raise InvalidSetting("min_score", min_score, "above 0, at most 1, and for level similar")
     rows, vectors = _read(store, paths, against)
+    for folder in (*paths, *against):
+        if not any(below(row.path, [folder]) for row in rows):
+            message = f"Nothing in {folder} is in the index; check the spelling, or index it."
+            raise InvalidQuestion(message)
     policy = POLICIES[keep]
 
     def key(number: int) -> _Key:
@@ -140,7 +145,7 @@ def _condition(folders: Sequence[str]) -> str:
         parts += [f"path == {filters.quote(folder)}", filters.under(folder)]
         if is_archive(folder):
             parts.append(filters.under(f"{folder}!"))
-    return " or ".join(parts)
+    return filters.joined("or", parts)
 
 
 def _read(
