@@ -27,6 +27,7 @@ from lookalike.cli import (
     manage,
     models,
     search,
+    serve,
 )
 from lookalike.cli.options import Version
 
@@ -50,6 +51,7 @@ app.command("relocate")(manage.relocate)
 app.command("export", epilog=exchange.EXPORT_EXAMPLE)(exchange.export)
 app.command("import", epilog=exchange.IMPORT_EXAMPLE)(exchange.import_rows)
 app.command("models")(models.models)
+app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("download-sample")(download_sample.download_sample)
 
