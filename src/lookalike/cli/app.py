@@ -39,21 +39,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("index")(index.index)
-app.command("search", epilog=asking.EXAMPLE)(search.search)
-app.command("duplicates", epilog=f"Example: {duplicates.EXAMPLE}")(duplicates.duplicates)
-app.command("cluster", epilog=cluster.EXAMPLE)(cluster.cluster)
-app.command("evaluate")(evaluate.evaluate)
-app.command("info")(manage.info)
-app.command("remove")(manage.remove)
-app.command("prune")(manage.prune)
-app.command("relocate")(manage.relocate)
-app.command("export", epilog=exchange.EXPORT_EXAMPLE)(exchange.export)
-app.command("import", epilog=exchange.IMPORT_EXAMPLE)(exchange.import_rows)
-app.command("models")(models.models)
-app.command("serve")(serve.serve)
-app.command("demo")(demo.demo)
-app.command("download-sample")(download_sample.download_sample)
+for _name, _command, _example in (
+    ("index", index.index, "lookalike index ~/Pictures --exclude '*.png'"),
+    ("search", search.search, asking.EXAMPLE),
+    ("duplicates", duplicates.duplicates, duplicates.EXAMPLE),
+    ("cluster", cluster.cluster, cluster.EXAMPLE),
+    ("evaluate", evaluate.evaluate, "lookalike evaluate ~/Pictures --report worst.html"),
+    ("info", manage.info, "lookalike info --format json"),
+    ("remove", manage.remove, "lookalike remove ~/Pictures/birds"),
+    ("prune", manage.prune, "lookalike prune --dry-run"),
+    ("relocate", manage.relocate, "lookalike relocate ~/Pictures /mnt/nas/Pictures"),
+    ("export", exchange.export, exchange.EXPORT_EXAMPLE),
+    ("import", exchange.import_rows, exchange.IMPORT_EXAMPLE),
+    ("models", models.models, "lookalike models --format json"),
+    ("serve", serve.serve, "lookalike serve --open"),
+    ("demo", demo.demo, "lookalike demo"),
+    ("download-sample", download_sample.download_sample, "lookalike download-sample imagenet"),
+):
+    app.command(_name, epilog=f"Example: {_example}")(_command)
 
 
 @app.callback()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lookalike.cli.thumbnails import Shown
 
 SHOWN = (400, 400)  # pixels; more is not seen of a question
-EXAMPLE = "Example: lookalike search beach.jpg + 0.5:sunset.jpg - crowd.jpg"
+EXAMPLE = "lookalike search beach.jpg + 0.5:sunset.jpg - crowd.jpg"
 
 Terms = Annotated[
     list[str],

@@ -18,7 +18,7 @@ from lookalike.cli.terminal import Terminal, startup_done, visible
 from lookalike.index import Index
 from lookalike.insight.groups import MOST_GROUPS, Clustering
 
-EXAMPLE = "Example: lookalike cluster --min-size 3 --format html --output groups.html"
+EXAMPLE = "lookalike cluster --min-size 3 --format html --output groups.html"
 SHOWN = 3
 
 

@@ -21,8 +21,8 @@ from lookalike.cli.options import (
 from lookalike.cli.terminal import Terminal, startup_done, visible
 from lookalike.index import Index
 
-EXPORT_EXAMPLE = "Example: lookalike export photos.parquet"
-IMPORT_EXAMPLE = "Example: lookalike import photos.parquet --db copy.db"
+EXPORT_EXAMPLE = "lookalike export photos.parquet"
+IMPORT_EXAMPLE = "lookalike import photos.parquet --db copy.db"
 
 
 def export(

@@ -47,7 +47,7 @@ def models(
     """Show models worth knowing and what they cost, or find others by name.
 
     GMACs are 10^9 multiply-adds for one picture; the licence is that of the weights. Models that
-    read words can be asked with them; they need lookalike[text].
+    read words can be asked with them; they need the extra text (docs/models.md).
     """
     with Terminal(verbose, quiet=quiet) as terminal:
         if search is not None:
