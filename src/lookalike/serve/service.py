@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from lookalike.index import Index
+from lookalike.serve.guards.tokens import Sessions
+from lookalike.serve.metrics import Metrics
 from lookalike.serve.options import ServeOptions
+from lookalike.serve.readiness import Readiness
 from lookalike.settings import Settings
 
 
 @dataclass(kw_only=True)
 class Service:
-    """The parts of a running server."""
+    """The parts of a running server.
+
+    `stopping` is set as soon as the server is told to stop: what would last longer ends then.
+    """
 
     index: Index
     options: ServeOptions
     settings: Settings
+    metrics: Metrics = field(default_factory=Metrics)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    sessions: Sessions = field(init=False)
+    readiness: Readiness = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the parts that depend on others."""
+        self.sessions = Sessions(self.options.token)
+        self.readiness = Readiness(self.index)
+
+    def close(self) -> None:
+        """End what is under way; called when no requests come any more."""
+        self.stopping.set()
 
 
 def _service(request: Request) -> Service:
