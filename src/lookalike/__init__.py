@@ -53,6 +53,7 @@ from lookalike.records import (
     Skipped,
 )
 from lookalike.settings import Settings
+from lookalike.version import __version__ as __version__
 
 __all__ = [
     "Change",
@@ -111,5 +112,3 @@ __all__ = [
     "Words",
     "load_embedder",
 ]
-
-__version__ = "0.1.0"

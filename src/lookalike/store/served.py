@@ -41,7 +41,7 @@ class Served:
 
 
 class ServedStore:
-    """The rows of the collection that a server has open. Methods may be called from several threads.
+    """The rows that a server has open. Methods may be called from several threads.
 
     Its errors are those of `MilvusStore`, and `OwnerLost` where the server has stopped.
     """
