@@ -10,6 +10,7 @@ LookalikeError
 ├── LabelsUnusable            labels that nothing can be measured with
 ├── InvalidMetadata           fields of the user's own that cannot be stored, or a bad file of them
 ├── UndoFileUnusable          the record of what was done with files cannot be written or read
+├── AddressUnusable           an address that a server cannot listen at
 ├── ExtraMissing              it needs an optional part of lookalike
 ├── PictureError              one picture; indexing skips it, a search cannot go on
 │   ├── PictureUnreadable     its bytes could not be had
@@ -117,6 +118,17 @@ class UndoFileUnusable(LookalikeError):
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
         super().__init__(f"The undo file {path} {reason}.")
+
+
+class AddressUnusable(LookalikeError):
+    """A server cannot listen at an address."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        self.host, self.port, self.reason = host, port, reason
+        super().__init__(
+            f"The server cannot listen at {host}, port {port}: {reason}. Choose others with --host "
+            "and --port; port 0 is any that is free."
+        )
 
 
 class ExtraMissing(LookalikeError):
