@@ -14,7 +14,8 @@ LookalikeError
 ├── ExtraMissing              it needs an optional part of lookalike
 ├── PictureError              one picture; indexing skips it, a search cannot go on
 │   ├── PictureUnreadable     its bytes could not be had
-│   └── PictureDamaged        its bytes are no picture, a broken one or one that is too large
+│   └── PictureDamaged        its bytes are no picture, or a broken one
+│       └── PictureTooLarge   it has more pixels than are decoded
 ├── ModelError
 │   ├── UnknownModel          no such model here
 │   ├── ModelUnusable         the model's files are missing or damaged
@@ -83,7 +84,14 @@ class WatchFailed(LookalikeError):
 
 
 class InvalidQuestion(LookalikeError):
-    """A question or a filter makes no sense, or none for this index."""
+    """A question or a filter makes no sense, or none for this index.
+
+    `column` is where in a filter, counted from 1, where that is known.
+    """
+
+    def __init__(self, message: str, *, column: int | None = None) -> None:
+        self.column = column
+        super().__init__(message)
 
 
 class ExportUnusable(LookalikeError):
@@ -148,6 +156,17 @@ class PictureUnreadable(PictureError):
 
 class PictureDamaged(PictureError):
     """The file was read, but it is no picture that can be used."""
+
+
+class PictureTooLarge(PictureDamaged):
+    """It has more pixels than are decoded; `size` is its (width, height)."""
+
+    def __init__(self, path: str, size: tuple[int, int], max_pixels: int) -> None:
+        self.size, self.max_pixels = size, max_pixels
+        width, height = size
+        super().__init__(
+            path, f"it has {width} × {height} pixels, more than LOOKALIKE_MAX_PIXELS={max_pixels}"
+        )
 
 
 class ModelError(LookalikeError):

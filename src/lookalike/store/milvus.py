@@ -148,6 +148,11 @@ class MilvusStore(Nearest):
         fields = ["id", "path", "content", "size_bytes"]
         return self._database.where(self.collection, wanted, fields, limit=MAX_WINDOW)
 
+    def places(self, ids: Sequence[str]) -> dict[str, Twin]:
+        """The paths and contents of those `ids` that have a row."""
+        rows = self._rows(ids, ["id", "path", "content"])
+        return {row["id"]: Twin(row["id"], row["path"], row["content"]) for row in rows}
+
     def metadata(self, ids: Sequence[str]) -> dict[str, Fields]:
         """The user's own fields of those `ids` that have a row."""
         return {row["id"]: schema.to_metadata(row) for row in self._rows(ids, ["id", "$meta"])}

@@ -8,7 +8,6 @@ import posixpath
 import re
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -17,7 +16,7 @@ from pydantic import BaseModel, Field
 from lookalike.errors import LookalikeError
 from lookalike.records import IndexReport
 from lookalike.serve.jobs import Job
-from lookalike.serve.problems import Problem, ProblemAnswer, refusal_of
+from lookalike.serve.problems import Problem, documented, refusal_of
 from lookalike.serve.service import Served, Service
 
 LOOK_S = 0.25
@@ -88,41 +87,26 @@ class JobsView(BaseModel):
     jobs: list[JobView]
 
 
-def _why(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    texts = {
-        403: "The server was started without --root.",
-        404: "There is no such folder.",
-        422: "What was sent is not valid.",
-        429: "Too many jobs wait.",
-    }
-    return {each: {"model": ProblemAnswer, "description": texts[each]} for each in statuses}
-
-
-_NO_JOB: dict[int | str, dict[str, Any]] = {
-    404: {"model": ProblemAnswer, "description": "There is no such job."}
-}
-
-
-@router.post("/index", status_code=202, summary="Index folders", responses=_why(403, 404, 422, 429))
+@router.post("/index", status_code=202, summary="Index folders", responses=documented(404, 422))
 def start(service: Served, wanted: Folders | None = None) -> JobView:
     """Begin a job that makes the index match folders; what is committed outlives everything."""
     folders = service.roots.chosen(wanted.folders if wanted else [])
     return _view(service.jobs.start(folders), service)
 
 
-@router.get("/jobs", summary="All jobs")
+@router.get("/jobs", summary="All jobs", responses=documented())
 def jobs(service: Served) -> JobsView:
     """Those that wait or run, and the last ones that are over."""
     return JobsView(jobs=[_view(job, service) for job in service.jobs.all()])
 
 
-@router.get("/jobs/{id}", summary="A job", responses=_NO_JOB)
+@router.get("/jobs/{id}", summary="A job", responses=documented(404))
 def job(id: str, service: Served) -> JobView:  # noqa: A002
     """How far it has come."""
     return _view(service.jobs.get(id), service)
 
 
-@router.delete("/jobs/{id}", summary="End a job early", responses=_NO_JOB)
+@router.delete("/jobs/{id}", summary="End a job early", responses=documented(404))
 def cancel(id: str, service: Served) -> JobView:  # noqa: A002
     """It ends after the batch that it is at; what is committed stays."""
     known = service.jobs.get(id)
@@ -135,7 +119,7 @@ def cancel(id: str, service: Served) -> JobView:  # noqa: A002
     summary="A job's progress, as it happens",
     response_class=StreamingResponse,
     responses={
-        **_NO_JOB,
+        **documented(404),
         200: {
             "description": "Events named progress, done, failed or cancelled; data is the job.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
@@ -200,20 +184,16 @@ def _report(report: IndexReport, service: Service) -> Report:
 
 def _problem(error: Exception | None, service: Service) -> Problem:
     if isinstance(error, LookalikeError):
-        problem = refusal_of(error).problem
-    elif isinstance(error, OSError):
-        problem = Problem(code="failed", message=f"The system refused: {error.strerror}.")
-    else:
-        problem = Problem(code="fault", message="This is a fault in lookalike; see the log.")
-    if service.options.show_paths:
-        return problem
-    message = without_paths(problem.message, service)
-    return problem.model_copy(update={"message": message})
+        return refusal_of(error, show_paths=service.options.show_paths).problem
+    if isinstance(error, OSError):
+        return Problem(code="failed", message=f"The system refused: {error.strerror}.")
+    return Problem(
+        code="fault", message="This is a fault in lookalike; the server's log says more."
+    )
 
 
 def without_paths(text: str, service: Service) -> str:
     """The text with names of roots in place of paths, and without what follows another path."""
-    text = text.replace(service.index.database, "The database")
     for name, folder in service.roots.folders.items():
         text = text.replace(folder, name)
     return re.sub(r"(?<![\w.])(/|[A-Za-z]:[/\\]).*", "…", text, flags=re.DOTALL)
