@@ -41,10 +41,10 @@ from lookalike import (
     Words,
 )
 from lookalike.embed.served import ServedEmbedder
+from lookalike.owner import NOTE
 from lookalike.owner import note as notes
 from lookalike.owner.connection import SECRET_HEADER
 from lookalike.owner.messages import decode, encode, error_of, frames
-from lookalike.owner.note import NOTE
 from lookalike.records import ImageRecord, Stamp
 from lookalike.serve.app import create_app
 from lookalike.serve.guarding import guarded
@@ -599,7 +599,7 @@ def test_a_server_that_goes_away_on_the_way_is_one_line_and_loses_nothing(
     cli: Cli, samples: Path, tmp_path: Path
 ) -> None:
     many = tmp_path / "many"
-    for number in range(8):
+    for number in range(4):
         shutil.copytree(samples, many / str(number))
         for picture in (many / str(number)).rglob("*.*"):
             with picture.open("ab") as file:
@@ -629,7 +629,7 @@ def test_a_server_that_goes_away_on_the_way_is_one_line_and_loses_nothing(
     assert f"The server at {running.address}, which had {database} open" in said[1]
     report = cli("index", many, "--format", "json").json
     assert report["unchanged"] > 0
-    assert report["total"] == 8 * 86
+    assert report["total"] == 4 * 86
 
 
 def test_watching_goes_on_when_a_server_comes_and_goes(photos: Path, tmp_path: Path) -> None:
@@ -644,17 +644,13 @@ def test_watching_goes_on_when_a_server_comes_and_goes(photos: Path, tmp_path: P
         assert watching.stdout and watching.stderr
         try:
             assert json.loads(watching.stdout.readline())["total"] == 30
-            for number in range(2):
-                with command("--db", database):
-                    shutil.copy(photos / "birds" / "crow.jpg", photos / f"through{number}.jpg")
-                    assert json.loads(watching.stdout.readline())["total"] == 31 + 2 * number
-                change(photos, number)
-                assert json.loads(watching.stdout.readline())["total"] == 32 + 2 * number
+            with command("--db", database):
+                shutil.copy(photos / "birds" / "crow.jpg", photos / "copied.jpg")
+                assert json.loads(watching.stdout.readline())["total"] == 31
+            # Another content, so that the model is needed.
+            data = (photos / "birds" / "duck.jpg").read_bytes()
+            (photos / "another.jpg").write_bytes(data + b"1")
+            assert json.loads(watching.stdout.readline())["total"] == 32
         finally:
             watching.send_signal(signal.SIGINT)
             watching.communicate(timeout=30)
-
-
-def change(photos: Path, number: int) -> None:
-    picture = photos / f"alone{number}.jpg"
-    picture.write_bytes((photos / "birds" / "duck.jpg").read_bytes() + bytes([number]))

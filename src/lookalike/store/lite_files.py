@@ -16,7 +16,7 @@ import json
 import os
 from pathlib import Path
 
-from lookalike.owner.note import NOTE
+from lookalike.owner import NOTE
 
 
 def finish_flushes(database: Path) -> None:
