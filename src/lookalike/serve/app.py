@@ -13,7 +13,7 @@ from lookalike.index import Index
 from lookalike.serve import problems
 from lookalike.serve.options import ServeOptions
 from lookalike.serve.problems import ProblemAnswer
-from lookalike.serve.routes import images, info, search, uploads
+from lookalike.serve.routes import duplicates, images, info, search, uploads
 from lookalike.serve.service import Service
 from lookalike.settings import Settings
 
@@ -35,7 +35,7 @@ def create_app(index: Index, *, options: ServeOptions, settings: Settings) -> Fa
     app.state.service = Service(index=index, options=options, settings=settings)
     problems.install(app, show_paths=options.show_paths)
     api = APIRouter(prefix=API)
-    for routes in (info, search, uploads, images):
+    for routes in (info, search, uploads, images, duplicates):
         api.include_router(routes.router)
     app.include_router(api)
 

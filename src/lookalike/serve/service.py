@@ -11,6 +11,7 @@ from lookalike.index import Index
 from lookalike.records import Twin
 from lookalike.serve.batching import Batching
 from lookalike.serve.decoders import Decoders
+from lookalike.serve.groups import Groups
 from lookalike.serve.options import ServeOptions
 from lookalike.serve.problems import Refused
 from lookalike.serve.questions import Questions
@@ -31,6 +32,7 @@ class Service:
     questions: Questions = field(init=False)
     batching: Batching = field(init=False)
     thumbnails: Thumbnails = field(init=False)
+    groups: Groups = field(init=False)
     model: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,6 +48,7 @@ class Service:
         )
         self.batching = Batching(self.index)
         self.thumbnails = Thumbnails(settings=self.settings, decoders=self.decoders)
+        self.groups = Groups(self.index)
         self.model = self.index.model
 
     def place(self, id: str) -> Twin:  # noqa: A002

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
@@ -143,7 +142,7 @@ def _name(path: str) -> str:
     return path.rstrip("/").rsplit("/", 1)[-1]
 
 
-def _shown(path: str, *, show_paths: bool) -> dict[str, str]:
+def _shown(path: str, *, show_paths: bool) -> dict[str, Any]:
     return {"name": _name(path), **({"path": path} if show_paths else {})}
 
 
