@@ -13,15 +13,13 @@ from lookalike.query.answer import Wanted
 from lookalike.query.question import Query
 from lookalike.records import Hit
 
-MOST = 16
-
 _Asked = tuple[Query, Wanted, "Future[list[Hit]]"]
 
 
 class Batching:
     """One thread asks; what arrives meanwhile is its next batch, so that nobody waits alone."""
 
-    def __init__(self, index: Index, *, most: int = MOST) -> None:
+    def __init__(self, index: Index, *, most: int) -> None:
         self._index, self._most = index, most
         self._waiting: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._starting = threading.Lock()

@@ -46,7 +46,7 @@ class Service:
             uploads=self.uploads,
             decoders=self.decoders,
         )
-        self.batching = Batching(self.index)
+        self.batching = Batching(self.index, most=self.options.batch)
         self.thumbnails = Thumbnails(settings=self.settings, decoders=self.decoders)
         self.groups = Groups(self.index)
         self.model = self.index.model

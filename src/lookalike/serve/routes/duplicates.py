@@ -140,4 +140,6 @@ def _reason(disposal: Disposal, *, show_paths: bool) -> str:
     if not show_paths:
         for path in sorted((disposal.path, disposal.keep, disposal.target), key=len, reverse=True):
             reason = reason.replace(path, path.rsplit("/", 1)[-1]) if path else reason
+        if "/" in reason:
+            return "it cannot be done; the server was started without --show-paths"
     return reason
