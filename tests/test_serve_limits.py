@@ -8,6 +8,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -34,7 +35,7 @@ async def measures(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["path"] != "/ignores":
         try:
             answer = PlainTextResponse(str(len(await Request(scope, receive).body())))
-        except Exception:
+        except Exception:  # noqa: BLE001 - what is tested
             answer = PlainTextResponse("another error", 400)
     await answer(scope, receive, send)
 
@@ -53,9 +54,9 @@ def port() -> Iterator[int]:
             yield number
 
 
-def post(port: int, content: object, headers: dict[str, str] = FORM) -> httpx.Response:
+def post(port: int, content: Any, headers: dict[str, str] = FORM) -> httpx.Response:
     address = f"http://127.0.0.1:{port}/"
-    return httpx.post(address, content=content, headers=headers, timeout=20)  # type: ignore[arg-type]
+    return httpx.post(address, content=content, headers=headers, timeout=20)
 
 
 def lives(port: int) -> bool:
