@@ -1,75 +1,54 @@
-"""Servers to be asked: one in a thread of the test, and ``lookalike serve`` in its own process."""
+"""A server on a free port of loopback, in a thread of this process, that tests ask over HTTP."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import signal
-import subprocess
-import sys
+import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.types import ASGIApp
+import httpx
+import pytest
+import uvicorn
 
-from lookalike.serve.running import Server, listen
+from lookalike import Index, Settings
+from lookalike.serve import thumbnails
+from lookalike.serve.app import create_app
+from lookalike.serve.options import ServeOptions
+
+API = "/api/v1"
 
 
 @contextlib.contextmanager
-def answering(app: ASGIApp) -> Iterator[int]:
-    """An application behind the real server's protocol; gives its port."""
-    started = threading.Event()
-    server = Server(app, on_started=started.set, on_stop=lambda reason: None)
-    with listen("127.0.0.1", 0) as listener:
-        port: int = listener.getsockname()[1]
-        thread = threading.Thread(target=server.run, args=[[listener]])
+def served(
+    index: Index, *, cache: Path, settings: Settings | None = None, **options: object
+) -> Iterator[httpx.Client]:
+    """A client of a server of this index.
+
+    Args:
+        index: stays the caller's.
+        cache: the folder for thumbnails.
+        settings: of the server.
+        options: those of `ServeOptions`.
+    """
+    with pytest.MonkeyPatch.context() as patch, socket.socket() as listening:
+        patch.setattr(thumbnails, "default_folder", lambda: cache)
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        app = create_app(
+            index,
+            options=ServeOptions(port=port, **options),  # type: ignore[arg-type]
+            settings=settings or Settings(),
+        )
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            assert started.wait(10)
-            yield port
+            url = f"http://127.0.0.1:{port}"
+            with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+                client.get("/")
+                yield client
         finally:
             server.should_exit = True
-            thread.join(20)
-            assert not thread.is_alive()
-
-
-@dataclass
-class Command:
-    """A running ``lookalike serve``."""
-
-    process: subprocess.Popen[str]
-    address: str
-
-    @property
-    def port(self) -> int:
-        return int(self.address.rpartition(":")[2])
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Tell it to stop; its exit code, and what it has said after its address."""
-        self.process.send_signal(number)
-        said = self.process.communicate(timeout=40)[1]
-        return self.process.returncode, said
-
-
-@contextlib.contextmanager
-def command(*options: str | Path, **environment: str) -> Iterator[Command]:
-    """``lookalike serve`` with these options, at a port that is free."""
-    words = [sys.executable, "-m", "lookalike", "serve", "--port", "0", *map(str, options)]
-    process = subprocess.Popen(
-        words,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    try:
-        assert process.stderr
-        said = process.stderr.readline()
-        assert re.fullmatch(r"http://\S+:\d+\n", said), said + process.communicate(timeout=20)[1]
-        yield Command(process, said.strip())
-    finally:
-        process.kill()
-        process.communicate()
+            thread.join()

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.conftest import Outcome
-from tests.serving import Command, command
+from tests.serve_process import Command, command
 
 TOKEN = "a-token-that-is-long-enough"
 Cli = Callable[..., Outcome]

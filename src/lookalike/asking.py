@@ -85,6 +85,23 @@ class Asking(Keeping):
         vectors = self._vectors([Query.of(question) for question in questions])
         return answers(vectors, wanted, self._store)
 
+    def search_each(
+        self, questions: Sequence[Question], wanted: Sequence[Wanted]
+    ) -> list[list[Hit]]:
+        """`search` for each of the questions with what is wanted of each.
+
+        All their pictures go through the model at once, and of questions that want the same, the
+        database is asked in one call.
+        """
+        vectors = self._vectors([Query.of(question) for question in questions])
+        places: dict[Wanted, list[int]] = {}
+        for place, each in enumerate(wanted):
+            places.setdefault(each, []).append(place)
+        found: dict[int, list[Hit]] = {}
+        for each, some in places.items():
+            found |= zip(some, answers(vectors[some], each, self._store), strict=True)
+        return [found[place] for place in range(len(wanted))]
+
     def hits(
         self,
         question: Question,

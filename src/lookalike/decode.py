@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image, UnidentifiedImageError
 
-from lookalike.errors import PictureDamaged, PictureUnreadable, reason_of
+from lookalike.errors import PictureDamaged, PictureTooLarge, PictureUnreadable, reason_of
 from lookalike.formats import heif, kinds, raw
 from lookalike.formats.colour import to_srgb
 from lookalike.formats.exif import SIDEWAYS, UPRIGHT, camera_facts
@@ -113,8 +113,7 @@ def _opened(data: bytes, *, path: str, max_pixels: int) -> Image.Image:
 def _check_size(size: tuple[int, int], *, path: str, max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
-        reason = f"it has {width} × {height} pixels, more than LOOKALIKE_MAX_PIXELS={max_pixels}"
-        raise PictureDamaged(path, reason)
+        raise PictureTooLarge(path, size, max_pixels)
 
 
 def _read(image: Image.Image, *, path: str, least: int, max_pixels: int) -> Picture:

@@ -15,7 +15,8 @@ LookalikeError
 ├── ExtraMissing              it needs an optional part of lookalike
 ├── PictureError              one picture; indexing skips it, a search cannot go on
 │   ├── PictureUnreadable     its bytes could not be had
-│   └── PictureDamaged        its bytes are no picture, a broken one or one that is too large
+│   └── PictureDamaged        its bytes are no picture, or a broken one
+│       └── PictureTooLarge   it has more pixels than are decoded
 ├── ModelError
 │   ├── UnknownModel          no such model here
 │   ├── ModelUnusable         the model's files are missing or damaged
@@ -25,6 +26,8 @@ LookalikeError
 └── StoreError                the database
     ├── IndexNotFound         there is none, or it has no such collection
     ├── IndexLocked           another process has it open
+    ├── IndexServed           a server has it open, which cannot be gone through
+    ├── OwnerLost             the server that has it open has stopped
     ├── IndexIncompatible     a file of another kind or version
     ├── MetricMismatch        the index was made with another metric
     ├── IndexNotWritable      its folder cannot be written
@@ -82,7 +85,14 @@ class WatchFailed(LookalikeError):
 
 
 class InvalidQuestion(LookalikeError):
-    """A question or a filter makes no sense, or none for this index."""
+    """A question or a filter makes no sense, or none for this index.
+
+    `column` is where in a filter, counted from 1, where that is known.
+    """
+
+    def __init__(self, message: str, *, column: int | None = None) -> None:
+        self.column = column
+        super().__init__(message)
 
 
 class ExportUnusable(LookalikeError):
@@ -151,6 +161,17 @@ class PictureUnreadable(PictureError):
 
 class PictureDamaged(PictureError):
     """The file was read, but it is no picture that can be used."""
+
+
+class PictureTooLarge(PictureDamaged):
+    """It has more pixels than are decoded; `size` is its (width, height)."""
+
+    def __init__(self, path: str, size: tuple[int, int], max_pixels: int) -> None:
+        self.size, self.max_pixels = size, max_pixels
+        width, height = size
+        super().__init__(
+            path, f"it has {width} × {height} pixels, more than LOOKALIKE_MAX_PIXELS={max_pixels}"
+        )
 
 
 class ModelError(LookalikeError):
@@ -250,7 +271,30 @@ class IndexLocked(StoreError):
         self.database = database
         super().__init__(
             f"{database} is open in another process. Wait until that one has finished, or "
-            "close it; nothing was changed."
+            "close it; nothing was changed. While `lookalike serve` has it open, others go through "
+            "that."
+        )
+
+
+class IndexServed(StoreError):
+    """A server has the database open, and it cannot be gone through; `reason` says why."""
+
+    def __init__(self, database: str, address: str, reason: str) -> None:
+        self.database, self.address, self.reason = database, address, reason
+        super().__init__(
+            f"{database} is open in the server at {address}, {reason}. Stop that server first; "
+            "nothing was changed."
+        )
+
+
+class OwnerLost(StoreError):
+    """The server that has the database open has stopped while it was gone through."""
+
+    def __init__(self, database: str, address: str) -> None:
+        self.database, self.address = database, address
+        super().__init__(
+            f"The server at {address}, which had {database} open, does not answer any more. "
+            "Everything committed so far is kept; run the same command again."
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from lookalike.asking import Asking
+from lookalike.browsing import Browsing
 from lookalike.deduplicating import Deduplicating
 from lookalike.embed.embedder import Embedder
 from lookalike.insight.evaluation import Evaluation, evaluate
@@ -20,7 +21,7 @@ from lookalike.sources.names import absolute
 __all__ = ["MAX_LIMIT", "Index"]
 
 
-class Index(Asking, Deduplicating):
+class Index(Asking, Browsing, Deduplicating):
     """The pictures of some folders and what they look like, kept in a database.
 
     Made by `Index.open`; a context manager. Methods may be called from several threads.

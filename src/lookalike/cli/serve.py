@@ -90,6 +90,7 @@ def serve(
             from lookalike.serve.running import Server, address_of, listen  # noqa: PLC0415
         except ImportError as error:
             raise ExtraMissing("lookalike serve", extra="server") from error
+        settings = settings_with(device=device, precision=precision)
         options = ServeOptions(
             host=host,
             port=port,
@@ -98,10 +99,10 @@ def serve(
             roots=tuple(_folder(folder) for folder in root or ()),
             show_paths=show_paths,
             allow_trash=allow_trash,
+            max_upload_bytes=settings.max_upload_bytes,
         )
         _check_token(options.token, private=options.is_private)
         _choose_log(verbose)
-        settings = settings_with(device=device, precision=precision)
         with (
             listen(host, port) as listener,
             Index.open(db, token=token, collection=collection, settings=settings) as opened,

@@ -27,6 +27,7 @@ from lookalike.query.terms import (
     Encoded,
     File,
     Meant,
+    Prepared,
     RowId,
     Term,
     WebAddress,
@@ -184,7 +185,7 @@ def shown(term: Term) -> str:
             return f"id:{id}"
         case Words(text):
             return f"'{text}'"
-        case File(name) | Encoded(_, name):
+        case File(name) | Encoded(_, name) | Prepared(_, name):
             return name
     return "the clipboard" if isinstance(term.value, Clipboard) else IN_MEMORY
 

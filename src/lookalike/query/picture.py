@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from PIL import Image
 
 from lookalike.decode import decode, upright_rgb
 from lookalike.embed.embedder import Embedder
 from lookalike.query.language import is_web, shown
-from lookalike.query.terms import Clipboard, Crop, Encoded, File, Term, WebAddress
+from lookalike.query.terms import Clipboard, Crop, Encoded, File, Prepared, Term, WebAddress
 from lookalike.records import Pixels
 from lookalike.settings import Settings
 from lookalike.sources.names import without_secrets
@@ -25,6 +26,8 @@ def pixels_of(term: Term, *, embedder: Embedder, reader: Reader, settings: Setti
             outside.
     """
     value, name = term.value, shown(term)
+    if isinstance(value, Prepared):
+        return value.pixels
     if isinstance(value, Clipboard):
         # Imported here: few questions come from there.
         from lookalike.query.clipboard import from_clipboard  # noqa: PLC0415
@@ -44,6 +47,12 @@ def pixels_of(term: Term, *, embedder: Embedder, reader: Reader, settings: Setti
     if crop:
         image = crop.of(image, size=size, name=name)
     return embedder.prepare(image)
+
+
+def prepared_term(term: Term, *, embedder: Embedder, reader: Reader, settings: Settings) -> Term:
+    """The same term with its picture as the model takes it; the errors are those of `pixels_of`."""
+    pixels = pixels_of(term, embedder=embedder, reader=reader, settings=settings)
+    return replace(term, value=Prepared(pixels, shown(term)), crop=None)
 
 
 def _read(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from lookalike.errors import InvalidQuestion
+from lookalike.records import Pixels
 
 _NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*(%?)\s*"
 IN_MEMORY = "the picture in memory"  # what errors call one
@@ -132,7 +133,15 @@ class Encoded:
     name: str = IN_MEMORY
 
 
-Picture = File | WebAddress | Clipboard | Encoded | Image.Image
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A picture, or the part of it that is meant, as the model takes it."""
+
+    pixels: Pixels = field(repr=False)
+    name: str = IN_MEMORY
+
+
+Picture = File | WebAddress | Clipboard | Encoded | Prepared | Image.Image
 Meant = Picture | RowId | Words
 Value = str | os.PathLike[str] | bytes | Meant
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -138,7 +139,7 @@ Tree = Compare | OneOf | Under | Missing | Flag | Not | Joined
 
 def fault(column: int, message: str) -> InvalidQuestion:
     """What is wrong in a filter, and where."""
-    return InvalidQuestion(f"where: column {column}: {message}")
+    return InvalidQuestion(f"where: column {column}: {message}", column=column)
 
 
 def parse(text: str) -> Tree:
@@ -168,6 +169,17 @@ def parse(text: str) -> Tree:
 @functools.cache
 def _parser() -> Lark:
     return Lark(_GRAMMAR, start="either", parser="lalr", transformer=_Planter())
+
+
+def names_in(node: Tree) -> Iterator[Name]:
+    """The fields that a filter looks at, as they are written."""
+    if isinstance(node, Not):
+        yield from names_in(node.part)
+    elif isinstance(node, Joined):
+        for part in node.parts:
+            yield from names_in(part)
+    else:
+        yield node.field
 
 
 def _check_depth(text: str) -> None:

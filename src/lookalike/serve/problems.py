@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +20,7 @@ from lookalike.errors import (
     LookalikeError,
     PictureDamaged,
     PictureError,
+    PictureTooLarge,
     StoreError,
 )
 
@@ -31,6 +34,9 @@ class Problem(BaseModel):
     code: str = Field(description="A name for programs.", examples=["invalid_question"])
     message: str = Field(description="What happened, to which thing, and what to do.")
     field: str | None = Field(default=None, description="The part of the request that it is about.")
+    position: int | None = Field(
+        default=None, description="Where in that text, in characters counted from 1.", examples=[17]
+    )
 
 
 class ProblemAnswer(BaseModel):
@@ -49,11 +55,50 @@ class Refused(Exception):
         message: str,
         *,
         field: str | None = None,
+        position: int | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         self.status, self.headers = status, headers
-        self.problem = Problem(code=code, message=message, field=field)
+        self.problem = Problem(code=code, message=message, field=field, position=position)
         super().__init__(message)
+
+
+EXAMPLES = {
+    400: ("bad_request", "There was an error parsing the body."),
+    401: ("no_token", "This server wants a token: Authorization: Bearer …"),
+    403: ("not_allowed", "Files are not touched by request; start the server with --allow-trash."),
+    404: ("no_such_picture", "There is no picture 8a2f… in the index."),
+    405: ("method_not_allowed", "Method Not Allowed"),
+    408: ("too_slow", "The picture took more than 60 s to decode."),
+    409: ("not_possible", "The kept picture cannot be discarded."),
+    413: ("too_large", "The picture has more than 64,000,000 bytes."),
+    415: ("not_a_picture", "The picture: it is no picture."),
+    416: ("range_not_satisfiable", "The file has 32,101 bytes."),
+    422: ("invalid_question", "where: column 17: the filter ends where more is expected."),
+    429: ("too_many", "There are too many requests; wait 1 s."),
+    503: ("database_unavailable", "The database does not answer; ask again later."),
+}
+ALWAYS = (401, 403, 429, 503)
+"""What any route may answer."""
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of a route that may answer so, besides what any may."""
+    return {status: _documented(status) for status in sorted({*statuses, *ALWAYS})}
+
+
+def _documented(status: int) -> dict[str, Any]:
+    code, message = EXAMPLES[status]
+    where = {"field": "where", "position": 17} if status == HTTPStatus.UNPROCESSABLE_ENTITY else {}
+    problem = Problem(code=code, message=message, **where)
+    example = ProblemAnswer(error=problem).model_dump()
+    headers = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    return {
+        "model": ProblemAnswer,
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/json": {"example": example}},
+        **({"headers": headers} if status in (429, 503) else {}),
+    }
 
 
 def answer_to(refused: Refused) -> JSONResponse:
@@ -62,25 +107,39 @@ def answer_to(refused: Refused) -> JSONResponse:
     return JSONResponse(body, refused.status, refused.headers)
 
 
-def refusal_of(error: LookalikeError) -> Refused:
-    """What a client is told of an error of the library's."""
+def invalid(errors: Sequence[Any], *, skip: int = 0) -> Refused:
+    """What a client is told of a body or parameters that pydantic refuses."""
+    first = errors[0]
+    field = ".".join(str(part) for part in first["loc"][skip:]) or None
+    return Refused(422, "invalid_request", first["msg"], field=field)
+
+
+def refusal_of(error: LookalikeError, *, show_paths: bool = False) -> Refused:
+    """What a client is told of an error of the library's: nothing that names a path, unless so."""
     match error:
-        case InvalidQuestion():
-            return Refused(422, "invalid_question", str(error))
+        case InvalidQuestion(column=column):
+            field = "where" if str(error).startswith("where:") else None
+            return Refused(422, "invalid_question", str(error), field=field, position=column)
         case InvalidSetting():
             return Refused(422, "invalid_value", str(error), field=error.name)
-        case PictureDamaged():
-            return Refused(415, "not_a_picture", str(error))
-        case PictureError():
-            return Refused(422, "picture_unreadable", str(error))
+        case PictureTooLarge(size=(width, height), max_pixels=limit):
+            message = f"The picture has {width} × {height} pixels, but at most {limit} are decoded."
+            return Refused(413, "too_many_pixels", message)
+        case PictureDamaged(reason=reason):
+            return Refused(415, "not_a_picture", f"The picture cannot be used: {reason}.")
+        case PictureError(reason=reason):
+            return Refused(422, "picture_unreadable", f"The picture cannot be read: {reason}.")
         case StoreError():
             headers = {"Retry-After": str(RETRY_S)}
-            return Refused(503, "database_unavailable", str(error), headers=headers)
+            _log.warning("%s", error)
+            message = str(error) if show_paths else "The database does not answer; ask again later."
+            return Refused(503, "database_unavailable", message, headers=headers)
     _log.error("%s", error)
-    return Refused(500, "failed", str(error))
+    message = str(error) if show_paths else "It failed; the server's log says more."
+    return Refused(500, "failed", message)
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, *, show_paths: bool = False) -> None:
     """Let every error of this application be answered in the one shape."""
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
@@ -89,13 +148,11 @@ def install(app: FastAPI) -> None:
 
     async def known(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, LookalikeError)  # noqa: S101
-        return answer_to(refusal_of(error))
+        return answer_to(refusal_of(error, show_paths=show_paths))
 
-    async def invalid(request: Request, error: Exception) -> JSONResponse:
+    async def of_request(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"][1:]) or None
-        return answer_to(Refused(422, "invalid_request", first["msg"], field=field))
+        return answer_to(invalid(error.errors(), skip=1))
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101
@@ -114,6 +171,6 @@ def install(app: FastAPI) -> None:
 
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(LookalikeError, known)
-    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(RequestValidationError, of_request)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unexpected)

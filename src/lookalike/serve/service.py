@@ -9,10 +9,17 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from lookalike.index import Index
+from lookalike.records import Twin
+from lookalike.serve.batching import Batching
+from lookalike.serve.decoders import Decoders
 from lookalike.serve.guards.tokens import Sessions
 from lookalike.serve.metrics import Metrics
 from lookalike.serve.options import ServeOptions
+from lookalike.serve.problems import Refused
+from lookalike.serve.questions import Questions
 from lookalike.serve.readiness import Readiness
+from lookalike.serve.thumbnails import Thumbnails
+from lookalike.serve.uploads import Uploads
 from lookalike.settings import Settings
 
 
@@ -30,11 +37,46 @@ class Service:
     stopping: threading.Event = field(default_factory=threading.Event)
     sessions: Sessions = field(init=False)
     readiness: Readiness = field(init=False)
+    decoders: Decoders = field(init=False)
+    uploads: Uploads = field(init=False)
+    questions: Questions = field(init=False)
+    batching: Batching = field(init=False)
+    thumbnails: Thumbnails = field(init=False)
+    model: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the parts that depend on others."""
+        """Put the parts together; nothing is started."""
         self.sessions = Sessions(self.options.token)
         self.readiness = Readiness(self.index)
+        self.decoders = Decoders(self.settings.workers, self.settings.max_seconds)
+        self.uploads = Uploads()
+        self.questions = Questions(
+            self.index,
+            options=self.options,
+            settings=self.settings,
+            uploads=self.uploads,
+            decoders=self.decoders,
+        )
+        self.batching = Batching(self.index)
+        self.thumbnails = Thumbnails(settings=self.settings, decoders=self.decoders)
+        self.model = self.index.model
+
+    def place(self, id: str) -> Twin:  # noqa: A002
+        """Where a picture of the index lies.
+
+        Raises:
+            Refused: there is none with this id.
+        """
+        place = self.index.place(id)
+        if place is None:
+            raise self.no_such_picture()
+        return place
+
+    @staticmethod
+    def no_such_picture() -> Refused:
+        """What is told of an id that is none."""
+        message = "There is no such picture in the index; it may have been removed."
+        return Refused(404, "no_such_picture", message)
 
     def close(self) -> None:
         """End what is under way; called when no requests come any more."""

@@ -35,6 +35,8 @@ class MilvusStore(Nearest):
     `database` is its path or its address, without anything secret.
     """
 
+    served_by: str | None = None
+
     def __init__(
         self,
         database: str,
@@ -145,6 +147,11 @@ class MilvusStore(Nearest):
     def _where(self, wanted: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:
         fields = ["id", "path", "content", "size_bytes"]
         return self._database.where(self.collection, wanted, fields, limit=MAX_WINDOW)
+
+    def places(self, ids: Sequence[str]) -> dict[str, Twin]:
+        """The paths and contents of those `ids` that have a row."""
+        rows = self._rows(ids, ["id", "path", "content"])
+        return {row["id"]: Twin(row["id"], row["path"], row["content"]) for row in rows}
 
     def metadata(self, ids: Sequence[str]) -> dict[str, Fields]:
         """The user's own fields of those `ids` that have a row."""

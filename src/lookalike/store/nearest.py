@@ -57,6 +57,7 @@ class Nearest:
 
     def __init__(self) -> None:
         self._samples: dict[str, tuple[float, Any]] = {}
+        self.changes = 0  # how often this process has written
 
     def count(self) -> int:
         """The number of rows."""
@@ -245,6 +246,7 @@ class Nearest:
         return found
 
     def _forget_samples(self) -> None:
+        self.changes += 1
         self._samples.clear()
 
 

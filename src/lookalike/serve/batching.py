@@ -1,0 +1,74 @@
+"""Questions that come at the same time go through the model and the database together."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from lookalike.errors import LookalikeError
+from lookalike.index import Index
+from lookalike.query.answer import Wanted
+from lookalike.query.question import Query
+from lookalike.records import Hit
+
+MOST = 16
+
+_Asked = tuple[Query, Wanted, "Future[list[Hit]]"]
+
+
+class Batching:
+    """One thread asks; what arrives meanwhile is its next batch, so that nobody waits alone."""
+
+    def __init__(self, index: Index, *, most: int = MOST) -> None:
+        self._index, self._most = index, most
+        self._waiting: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def search(self, query: Query, wanted: Wanted) -> Future[list[Hit]]:
+        """The hits, when they are there; the query's pictures should be prepared."""
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ask", daemon=True)
+                self._thread.start()
+        hits: Future[list[Hit]] = Future()
+        self._waiting.put((query, wanted, hits))
+        return hits
+
+    def _run(self) -> None:
+        while True:
+            batch = [self._waiting.get()]
+            while len(batch) < self._most and not self._waiting.empty():
+                batch.append(self._waiting.get())
+            self._answer(batch)
+
+    def _answer(self, batch: Sequence[_Asked]) -> None:
+        batch = [each for each in batch if each[2].set_running_or_notify_cancel()]
+        if not batch:
+            return
+        queries, wanted, futures = zip(*batch, strict=True)
+        try:
+            found = self._index.search_each(queries, wanted)
+        except LookalikeError as error:
+            if len(batch) == 1:
+                futures[0].set_exception(error)
+            else:
+                self._one_by_one(batch)
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            for future in futures:
+                future.set_exception(error)
+        else:
+            for future, hits in zip(futures, found, strict=True):
+                future.set_result(hits)
+
+    def _one_by_one(self, batch: Sequence[_Asked]) -> None:
+        """One of them makes no sense; the others must not suffer."""
+        for query, wanted, future in batch:
+            try:
+                (hits,) = self._index.search_each([query], [wanted])
+            except BaseException as error:  # noqa: BLE001
+                future.set_exception(error)
+            else:
+                future.set_result(hits)
