@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 class Keeping:
     """What an `Index` can do with the files that it is about."""
 
-    def __init__(
-        self, store: Store, *, embedder: Embedder | None, settings: Settings
-    ) -> None:
+    def __init__(self, store: Store, *, embedder: Embedder | None, settings: Settings) -> None:
         self._store, self._settings = store, settings
         self._known_embedder = embedder
         self._choosing = threading.Lock()
