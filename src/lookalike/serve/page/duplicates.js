@@ -3,7 +3,9 @@
 import { button, bytes, call, card, h, number, original, plural, query, thumbnail, toast } from "./dom.js";
 
 const LEVELS = { near: "the same picture", exact: "the same bytes", similar: "pictures merely alike" };
-const KEEP = ["most-pixels", "largest", "newest", "oldest", "shortest-path"];
+const KEEP = {
+	"most-pixels": "the most pixels", largest: "the largest file", newest: "the newest", oldest: "the oldest", "shortest-path": "the shortest path",
+};
 
 export class Duplicates {
 	/** `page`: info, notice(problem, again), changed(). */
@@ -25,7 +27,7 @@ export class Duplicates {
 			h("div.heading", h("h2", "What you have more than once"), this.told),
 			h("div.choices",
 				choice("Find ", "level", Object.entries(LEVELS)),
-				choice("Keep ", "keep", KEEP.map((rule) => [rule, `the one: ${rule.replace("-", " ")}`]))),
+				choice("Keep ", "keep", Object.entries(KEEP))),
 			this.list, this.more);
 		this.#again();
 	}
@@ -76,7 +78,7 @@ export class Duplicates {
 				h("img", { src: thumbnail(each.id, 256), alt: each.name, loading: "lazy" })),
 			h("p.name", { title: each.path ?? each.name }, each.path?.split("/").slice(-2).join("/") ?? each.name),
 			h("p.facts", `${number(each.width)}×${number(each.height)} · ${bytes(each.size_bytes)} · ${each.format}`),
-			h("p.facts", each === keep ? "the best" : each.kind === "exact" ? "the same bytes" : `${each.kind} ${each.score.toFixed(2)}`),
+			h("p.facts", each === keep ? "suggested" : each.kind === "exact" ? "the same bytes" : `${each.kind} ${each.score.toFixed(2)}`),
 			h("p.fate",
 				h("label", "Keep", h("input", {
 					type: "radio", name: keep.id, value: each.id, checked: each === keep, onchange: refresh, "aria-label": `Keep ${each.name}`,

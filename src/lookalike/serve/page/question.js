@@ -142,7 +142,7 @@ export class Question {
 		};
 		const draw = (crop) => tools.replaceChildren(
 			crop ? button([icon("close"), "The whole picture"], whole) : button([icon("crop"), "Search for a part"], () => cropper.begin()),
-			h("span.hint", { id: "crop-keys" }, crop ? "Arrows move the box, with Shift they resize it" : "or draw a box on the picture"));
+			h("span.hint", { id: "crop-keys" }, crop ? "Arrows move it, with Shift they resize it" : "or draw a box on the picture"));
 		draw(term.crop);
 		return [frame, tools];
 	}
