@@ -12,6 +12,7 @@ from lookalike.index import Index
 from lookalike.records import Twin
 from lookalike.serve.batching import Batching
 from lookalike.serve.decoders import Decoders
+from lookalike.serve.groups import Groups
 from lookalike.serve.guards.tokens import Sessions
 from lookalike.serve.jobs import Jobs
 from lookalike.serve.lending import Lending
@@ -48,6 +49,7 @@ class Service:
     questions: Questions = field(init=False)
     batching: Batching = field(init=False)
     thumbnails: Thumbnails = field(init=False)
+    groups: Groups = field(init=False)
     model: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,8 +67,9 @@ class Service:
             uploads=self.uploads,
             decoders=self.decoders,
         )
-        self.batching = Batching(self.index)
+        self.batching = Batching(self.index, most=self.options.batch)
         self.thumbnails = Thumbnails(settings=self.settings, decoders=self.decoders)
+        self.groups = Groups(self.index)
         self.model = self.index.model
 
     def place(self, id: str) -> Twin:  # noqa: A002
