@@ -115,9 +115,8 @@ def _served(path: str, collection: str) -> ServedStore | None:
 
 def _warm(served: ServedStore, embedder: Embedder | None, settings: Settings) -> Embedder | None:
     """The server's model in place of the same one here, unless that shall run in a special way."""
-    if isinstance(embedder, ModelEmbedder | None) and (
-        (settings.device, settings.precision) == ("auto", "auto")
-    ):
+    ordinary = settings.device in ("auto", "cpu") and settings.precision == "auto"
+    if ordinary and isinstance(embedder, ModelEmbedder | None):
         # Imported here: as above.
         from lookalike.embed.served import served_embedder  # noqa: PLC0415
 
