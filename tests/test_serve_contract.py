@@ -43,7 +43,7 @@ def api(server: Command) -> Any:
     return schemathesis.openapi.from_url(f"{server.address}/api/v1/openapi.json")
 
 
-def check(case: Case) -> None:
+def check(case: Case[Any]) -> None:
     """Raise an error if the answer is a fault, or not one that its route is documented to give."""
     answer = case.call(timeout=20)
     documented = set(case.operation.definition.raw["responses"])
@@ -66,7 +66,7 @@ def test_every_answer_is_one_that_is_documented(api: Any, say: Callable[[str], N
             phases=[Phase.explicit, Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
-        def each(case: Case) -> None:
+        def each(case: Case[Any]) -> None:
             nonlocal asked
             asked += 1
             check(case)
