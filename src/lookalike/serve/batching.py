@@ -13,15 +13,13 @@ from lookalike.query.answer import Wanted
 from lookalike.query.question import Query
 from lookalike.records import Hit
 
-MOST = 16
-
 _Asked = tuple[Query, Wanted, "Future[list[Hit]]"]
 
 
 class Batching:
     """One thread asks; what arrives meanwhile is its next batch, so that nobody waits alone."""
 
-    def __init__(self, index: Index, *, most: int = MOST) -> None:
+    def __init__(self, index: Index, *, most: int) -> None:
         self._index, self._most = index, most
         self._waiting: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._starting = threading.Lock()
@@ -42,10 +40,9 @@ class Batching:
             batch = [self._waiting.get()]
             while len(batch) < self._most and not self._waiting.empty():
                 batch.append(self._waiting.get())
-            self._answer(batch)
+            self._answer([each for each in batch if each[2].set_running_or_notify_cancel()])
 
     def _answer(self, batch: Sequence[_Asked]) -> None:
-        batch = [each for each in batch if each[2].set_running_or_notify_cancel()]
         if not batch:
             return
         queries, wanted, futures = zip(*batch, strict=True)
@@ -55,20 +52,11 @@ class Batching:
             if len(batch) == 1:
                 futures[0].set_exception(error)
             else:
-                self._one_by_one(batch)
+                for each in batch:  # one of them makes no sense; the others must not suffer
+                    self._answer([each])
         except BaseException as error:  # noqa: BLE001 - whoever waits gets it
             for future in futures:
                 future.set_exception(error)
         else:
             for future, hits in zip(futures, found, strict=True):
-                future.set_result(hits)
-
-    def _one_by_one(self, batch: Sequence[_Asked]) -> None:
-        """One of them makes no sense; the others must not suffer."""
-        for query, wanted, future in batch:
-            try:
-                (hits,) = self._index.search_each([query], [wanted])
-            except BaseException as error:  # noqa: BLE001
-                future.set_exception(error)
-            else:
                 future.set_result(hits)

@@ -16,6 +16,7 @@ class ServeOptions:
     under which it may be asked for. `roots` are absolute folders: what lies elsewhere is not
     indexed by request. With `show_paths` answers name the paths of pictures. With `allow_trash`
     duplicates can be put into the trash by request. Larger pictures are not taken from clients.
+    `batch` questions at most go through the model and the database together.
     """
 
     host: str = HOST
@@ -27,6 +28,7 @@ class ServeOptions:
     allow_trash: bool = False
     max_upload_bytes: int = 64_000_000
     max_upload_pixels: int = 50_000_000
+    batch: int = 16
 
     @property
     def is_private(self) -> bool:

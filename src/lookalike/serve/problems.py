@@ -89,8 +89,9 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _documented(status: int) -> dict[str, Any]:
     code, message = EXAMPLES[status]
-    where = {"field": "where", "position": 17} if status == HTTPStatus.UNPROCESSABLE_ENTITY else {}
-    problem = Problem(code=code, message=message, **where)
+    problem = Problem(code=code, message=message)
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        problem.field, problem.position = "where", 17
     example = ProblemAnswer(error=problem).model_dump()
     headers = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
     return {
@@ -122,21 +123,28 @@ def refusal_of(error: LookalikeError, *, show_paths: bool = False) -> Refused:
             return Refused(422, "invalid_question", str(error), field=field, position=column)
         case InvalidSetting():
             return Refused(422, "invalid_value", str(error), field=error.name)
-        case PictureTooLarge(size=(width, height), max_pixels=limit):
-            message = f"The picture has {width} × {height} pixels, but at most {limit} are decoded."
-            return Refused(413, "too_many_pixels", message)
-        case PictureDamaged(reason=reason):
-            return Refused(415, "not_a_picture", f"The picture cannot be used: {reason}.")
-        case PictureError(reason=reason):
-            return Refused(422, "picture_unreadable", f"The picture cannot be read: {reason}.")
-        case StoreError():
-            headers = {"Retry-After": str(RETRY_S)}
-            _log.warning("%s", error)
-            message = str(error) if show_paths else "The database does not answer; ask again later."
-            return Refused(503, "database_unavailable", message, headers=headers)
+        case PictureError():
+            return _of_picture(error)
+    # The others name databases and files.
+    if isinstance(error, StoreError):
+        _log.warning("%s", error)
+        message = str(error) if show_paths else "The database does not answer; ask again later."
+        headers = {"Retry-After": str(RETRY_S)}
+        return Refused(503, "database_unavailable", message, headers=headers)
     _log.error("%s", error)
     message = str(error) if show_paths else "It failed; the server's log says more."
     return Refused(500, "failed", message)
+
+
+def _of_picture(error: PictureError) -> Refused:
+    if isinstance(error, PictureTooLarge):
+        width, height = error.size
+        limit = error.max_pixels
+        message = f"The picture has {width} × {height} pixels, but at most {limit} are decoded."
+        return Refused(413, "too_many_pixels", message)
+    if isinstance(error, PictureDamaged):
+        return Refused(415, "not_a_picture", f"The picture cannot be used: {error.reason}.")
+    return Refused(422, "picture_unreadable", f"The picture cannot be read: {error.reason}.")
 
 
 def install(app: FastAPI, *, show_paths: bool = False) -> None:

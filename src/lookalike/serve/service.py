@@ -12,12 +12,16 @@ from lookalike.index import Index
 from lookalike.records import Twin
 from lookalike.serve.batching import Batching
 from lookalike.serve.decoders import Decoders
+from lookalike.serve.groups import Groups
 from lookalike.serve.guards.tokens import Sessions
+from lookalike.serve.jobs import Jobs
+from lookalike.serve.lending import Lending
 from lookalike.serve.metrics import Metrics
 from lookalike.serve.options import ServeOptions
 from lookalike.serve.problems import Refused
 from lookalike.serve.questions import Questions
 from lookalike.serve.readiness import Readiness
+from lookalike.serve.roots import Roots
 from lookalike.serve.thumbnails import Thumbnails
 from lookalike.serve.uploads import Uploads
 from lookalike.settings import Settings
@@ -35,6 +39,9 @@ class Service:
     settings: Settings
     metrics: Metrics = field(default_factory=Metrics)
     stopping: threading.Event = field(default_factory=threading.Event)
+    lending: Lending = field(default_factory=Lending)
+    roots: Roots = field(init=False)
+    jobs: Jobs = field(init=False)
     sessions: Sessions = field(init=False)
     readiness: Readiness = field(init=False)
     decoders: Decoders = field(init=False)
@@ -42,10 +49,13 @@ class Service:
     questions: Questions = field(init=False)
     batching: Batching = field(init=False)
     thumbnails: Thumbnails = field(init=False)
+    groups: Groups = field(init=False)
     model: str = field(init=False)
 
     def __post_init__(self) -> None:
         """Put the parts together; nothing is started."""
+        self.roots = Roots(self.options.roots)
+        self.jobs = Jobs(self.index, settings=self.settings, stopping=self.stopping)
         self.sessions = Sessions(self.options.token)
         self.readiness = Readiness(self.index)
         self.decoders = Decoders(self.settings.workers, self.settings.max_seconds)
@@ -57,8 +67,9 @@ class Service:
             uploads=self.uploads,
             decoders=self.decoders,
         )
-        self.batching = Batching(self.index)
+        self.batching = Batching(self.index, most=self.options.batch)
         self.thumbnails = Thumbnails(settings=self.settings, decoders=self.decoders)
+        self.groups = Groups(self.index)
         self.model = self.index.model
 
     def place(self, id: str) -> Twin:  # noqa: A002
@@ -81,6 +92,7 @@ class Service:
     def close(self) -> None:
         """End what is under way; called when no requests come any more."""
         self.stopping.set()
+        self.jobs.close()
 
 
 def _service(request: Request) -> Service:

@@ -142,7 +142,7 @@ def _name(path: str) -> str:
     return path.rstrip("/").rsplit("/", 1)[-1]
 
 
-def _shown(path: str, *, show_paths: bool) -> dict[str, str]:
+def _shown(path: str, *, show_paths: bool) -> dict[str, Any]:
     return {"name": _name(path), **({"path": path} if show_paths else {})}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path as FilePath
 from typing import Annotated
 from urllib.parse import quote
@@ -98,7 +99,7 @@ def original(
         "Cache-Control": "private, no-cache",
     }
     path = FilePath(record.path)
-    if not names.is_address(record.path) and path.is_file():
+    if not names.is_address(record.path) and os.access(path, os.R_OK) and path.is_file():
         answer = FileResponse(path, media_type=kind, headers=headers, stat_result=path.stat())
         return _unless_known(answer, if_none_match)
     data = _read(Twin(id, record.path, record.content), service)
