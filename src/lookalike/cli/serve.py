@@ -24,7 +24,7 @@ from lookalike.cli.options import (
     settings_with,
 )
 from lookalike.cli.terminal import FAILED, INTERRUPTED, Terminal, startup_done
-from lookalike.errors import ExtraMissing, SourceNotFound
+from lookalike.errors import ExtraMissing, IndexServed, SourceNotFound
 from lookalike.index import Index
 from lookalike.sources.names import absolute
 
@@ -106,6 +106,8 @@ def serve(
             listen(host, port) as listener,
             Index.open(db, token=token, collection=collection, settings=settings) as opened,
         ):
+            if opened.served_by:
+                raise IndexServed(opened.database, opened.served_by, "and one is enough")
             opened.embedder.load()
             startup_done()
             options = dataclasses.replace(options, port=listener.getsockname()[1])
@@ -129,7 +131,8 @@ def serve(
             # uvicorn raises the signal again when it has stopped; a kill is an ordinary end.
             signal.signal(signal.SIGTERM, lambda number, frame: None)
             try:
-                Server(guarded(app, service), on_started=started, on_stop=stop).run([listener])
+                with service.lending.announced(opened, host=host, port=options.port):
+                    Server(guarded(app, service), on_started=started, on_stop=stop).run([listener])
             finally:
                 service.close()
 

@@ -61,9 +61,7 @@ def watch(
         terminal.on_interrupt = "Stopped watching. Start it again at any time; nothing is missed."
 
 
-def _opened(
-    run: IndexRun, embedder: Embedder | None, terminal: Terminal, *, first: bool
-) -> Index:
+def _opened(run: IndexRun, embedder: Embedder | None, terminal: Terminal, *, first: bool) -> Index:
     """The index; once watching has begun, others that have it open are waited for."""
     try:
         return run.open(embedder)

@@ -60,9 +60,7 @@ def answer(vector: Vector, wanted: Wanted, store: Store) -> list[Hit]:
     return hits
 
 
-def answers(
-    vectors: npt.NDArray[np.float32], wanted: Wanted, store: Store
-) -> list[list[Hit]]:
+def answers(vectors: npt.NDArray[np.float32], wanted: Wanted, store: Store) -> list[list[Hit]]:
     """The hits of each of the (n, dim) unit `vectors`, best first, asked for in one call.
 
     Raises:
