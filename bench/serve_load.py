@@ -282,9 +282,7 @@ def main() -> None:
             many = asked(server, questions, clients=clients, seconds=seconds)
             after = server.resident_mb()
             server.wanted.set()
-            indexing = asked(
-                server, questions, clients=clients, seconds=seconds, until=server.done
-            )
+            indexing = asked(server, questions, clients=clients, seconds=seconds, until=server.done)
         with running(database, batch=1, folder="") as server:
             asked(server, questions, clients=clients, seconds=WARM_S)
             alone_each = asked(server, questions, clients=clients, seconds=seconds / 2)

@@ -12,7 +12,7 @@ from lookalike.serve.paths import OWNER
 from lookalike.serve.problems import Refused, answer_to
 
 MAX_JSON_BYTES = 1 << 20
-LINGER_S = 5
+LINGER_S = {413: 5, 408: 1}
 
 
 class BodyLimits:
@@ -100,9 +100,8 @@ async def _refuse(
             await send(message)
             return
         await send({**message, "more_body": True})
-        if refused.status == 413:  # noqa: PLR2004
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(_drain(receive, most), LINGER_S)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_drain(receive, most), LINGER_S[refused.status])
         await send({"type": "http.response.body"})
 
     await answer_to(refused)(scope, receive, lingering)
