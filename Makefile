@@ -3,12 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint format model samples clean
+.PHONY: demo demo-server test lint format model samples clean
 
 demo: .venv/core  ## index the sample pictures and search them
 	$(BIN)/lookalike demo
 
+demo-server: .venv/server  ## index the sample pictures and open the page to search them
+	$(BIN)/lookalike demo --serve
+
 test: .venv/dev  ## all tests
+	scripts/install_chromium.sh
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: .venv/dev  ## style, types, layers
@@ -33,6 +37,10 @@ clean:
 .venv/core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP_INSTALL) -e .
+	touch $@
+
+.venv/server: .venv/core
+	$(PIP_INSTALL) -e '.[server]'
 	touch $@
 
 .venv/dev: .venv/core

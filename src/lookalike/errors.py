@@ -10,6 +10,7 @@ LookalikeError
 ├── LabelsUnusable            labels that nothing can be measured with
 ├── InvalidMetadata           fields of the user's own that cannot be stored, or a bad file of them
 ├── UndoFileUnusable          the record of what was done with files cannot be written or read
+├── AddressUnusable           an address that a server cannot listen at
 ├── ExtraMissing              it needs an optional part of lookalike
 ├── PictureError              one picture; indexing skips it, a search cannot go on
 │   ├── PictureUnreadable     its bytes could not be had
@@ -24,6 +25,8 @@ LookalikeError
 └── StoreError                the database
     ├── IndexNotFound         there is none, or it has no such collection
     ├── IndexLocked           another process has it open
+    ├── IndexServed           a server has it open, which cannot be gone through
+    ├── OwnerLost             the server that has it open has stopped
     ├── IndexIncompatible     a file of another kind or version
     ├── MetricMismatch        the index was made with another metric
     ├── IndexNotWritable      its folder cannot be written
@@ -117,6 +120,17 @@ class UndoFileUnusable(LookalikeError):
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
         super().__init__(f"The undo file {path} {reason}.")
+
+
+class AddressUnusable(LookalikeError):
+    """A server cannot listen at an address."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        self.host, self.port, self.reason = host, port, reason
+        super().__init__(
+            f"The server cannot listen at {host}, port {port}: {reason}. Choose others with --host "
+            "and --port; port 0 is any that is free."
+        )
 
 
 class ExtraMissing(LookalikeError):
@@ -252,7 +266,30 @@ class IndexLocked(StoreError):
         self.database = database
         super().__init__(
             f"{database} is open in another process. Wait until that one has finished, or "
-            "close it; nothing was changed."
+            "close it; nothing was changed. While `lookalike serve` has it open, others go through "
+            "that."
+        )
+
+
+class IndexServed(StoreError):
+    """A server has the database open, and it cannot be gone through; `reason` says why."""
+
+    def __init__(self, database: str, address: str, reason: str) -> None:
+        self.database, self.address, self.reason = database, address, reason
+        super().__init__(
+            f"{database} is open in the server at {address}, {reason}. Stop that server first; "
+            "nothing was changed."
+        )
+
+
+class OwnerLost(StoreError):
+    """The server that has the database open has stopped while it was gone through."""
+
+    def __init__(self, database: str, address: str) -> None:
+        self.database, self.address = database, address
+        super().__init__(
+            f"The server at {address}, which had {database} open, does not answer any more. "
+            "Everything committed so far is kept; run the same command again."
         )
 
 

@@ -31,15 +31,13 @@ from lookalike.sources.names import absolute, is_archive, storable
 from lookalike.sources.reader import Reader
 
 if TYPE_CHECKING:
-    from lookalike.store.milvus import MilvusStore
+    from lookalike.store import Store
 
 
 class Keeping:
     """What an `Index` can do with the files that it is about."""
 
-    def __init__(
-        self, store: MilvusStore, *, embedder: Embedder | None, settings: Settings
-    ) -> None:
+    def __init__(self, store: Store, *, embedder: Embedder | None, settings: Settings) -> None:
         self._store, self._settings = store, settings
         self._known_embedder = embedder
         self._choosing = threading.Lock()
@@ -56,6 +54,11 @@ class Keeping:
                 self._known_embedder = own_embedder(self._store.model, self._settings)
             return self._known_embedder
 
+    @property
+    def served_by(self) -> str | None:
+        """The address of the server that has the database open, if it is gone through."""
+        return self._store.served_by
+
     def add(
         self,
         *sources: str | os.PathLike[str],
@@ -67,6 +70,7 @@ class Keeping:
         checksum: bool = False,
         changes: Burst | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        settings: Settings | None = None,
     ) -> IndexReport:
         """Make the index match these folders, files, archives and storages.
 
@@ -92,7 +96,8 @@ class Keeping:
                 size and time of a file.
             changes: what has changed below the sources since the last run, where that is known;
                 nothing else is looked at.
-            on_progress: is called in this thread, now and then.
+            on_progress: is called in this thread, now and then; what it raises ends the run.
+            settings: those of this run; by default the index's own.
 
         Raises:
             SourceNotFound: one of the sources does not exist; nothing was changed.
@@ -106,7 +111,7 @@ class Keeping:
             self._scan(sources, more, exclude, all_files, one_file_system, changes),
             store=self._store,
             embedder=self.embedder,
-            settings=self._settings,
+            settings=settings or self._settings,
             checksum=checksum,
             vanished=None if changes is None else changes.gone,
             fields_of=None if metadata is None else lookup(metadata),

@@ -26,6 +26,7 @@ from lookalike.errors import (
     ModelUnusable,
 )
 from lookalike.ingest.scan import Scan
+from lookalike.owner.note import NOTE
 from lookalike.records import ImageFile
 from lookalike.settings import Settings, default_database
 from lookalike.sources.names import absolute
@@ -34,7 +35,8 @@ from lookalike.store.remembered import peek
 from lookalike.store.schema import METRICS, CollectionModel
 
 if TYPE_CHECKING:
-    from lookalike.store.milvus import MilvusStore
+    from lookalike.store import Store
+    from lookalike.store.served import ServedStore
 
 
 def open_store(
@@ -49,42 +51,37 @@ def open_store(
     create: bool,
     preload: bool,
     settings: Settings,
-) -> tuple[MilvusStore, Embedder | None]:
+) -> tuple[Store, Embedder | None]:
     """The store of an index, and the embedder that was asked for; None is the index's own.
 
     The arguments and the errors are those of `Index.open`.
     """
     metric = _known_metric(metric)
     path, token = _located(database, token)
-    remembered = peek(path, collection, token=token, wait_s=settings.server_wait_s)
+    served = _served(path, collection)
+    if served:
+        remembered: CollectionModel | None = served.model
+    else:
+        remembered = peek(path, collection, token=token, wait_s=settings.server_wait_s)
     if remembered is None and not create and not ("://" in path or Path(path).exists()):
         raise IndexNotFound(path, collection)  # before a model is fetched for nothing
     embedder = _asked_for(model, weights, calibration, remembered, settings)
-    if preload:
-        if embedder is None and remembered:
-            embedder = own_embedder(remembered, settings)
-        likely = embedder or load_embedder(settings=settings)
-        threading.Thread(target=_preload, args=[likely], name="lookalike-preload").start()
-    # Imported here: pymilvus takes 0.5 s, and the model is compiled in that time.
-    from lookalike.store.milvus import MilvusStore  # noqa: PLC0415
+    store: Store
+    if served:
+        store = served
+    else:
+        if preload:
+            if embedder is None and remembered:
+                embedder = own_embedder(remembered, settings)
+            likely = embedder or load_embedder(settings=settings)
+            threading.Thread(target=_preload, args=[likely], name="lookalike-preload").start()
+        # Imported here: pymilvus takes 0.5 s, and the model is compiled in that time.
+        from lookalike.store.milvus import MilvusStore  # noqa: PLC0415
 
-    described = None
-    if create:
-        described = remembered
-    if create and (embedder or remembered is None):
-        first = embedder or load_embedder(settings=settings)
-        if embedder and remembered is None:
-            # What it lacks, a device or a package, must not leave an empty database behind.
-            embedder.load()
-        described = CollectionModel(
-            model=first.name,
-            fingerprint=first.fingerprint,
-            dim=first.dim,
-            metric=metric or METRICS[0],
+        described = _described(embedder, remembered, metric, settings) if create else None
+        store = MilvusStore(
+            path, collection, create=described, token=token, wait_s=settings.server_wait_s
         )
-    store = MilvusStore(
-        path, collection, create=described, token=token, wait_s=settings.server_wait_s
-    )
     with contextlib.ExitStack() as undo:
         undo.callback(store.close)
         made_with = store.model
@@ -98,8 +95,55 @@ def open_store(
             )
         if metric and made_with.metric != metric:
             raise MetricMismatch(database=path, indexed=made_with.metric, requested=metric)
+        if served:
+            embedder = _warm(served, embedder, settings)
         undo.pop_all()
     return store, embedder
+
+
+def _served(path: str, collection: str) -> ServedStore | None:
+    """The store in a server that has the database open, if one has."""
+    if "://" in path or not (Path(path) / NOTE).exists():
+        return None
+    # Imported here: most databases are open nowhere else.
+    from lookalike.owner.connection import find  # noqa: PLC0415
+    from lookalike.store.served import ServedStore  # noqa: PLC0415
+
+    owner = find(path)
+    return owner and ServedStore(owner, collection)
+
+
+def _warm(served: ServedStore, embedder: Embedder | None, settings: Settings) -> Embedder | None:
+    """The server's model in place of the same one here, unless that shall run in a special way."""
+    if isinstance(embedder, ModelEmbedder | None) and (
+        (settings.device, settings.precision) == ("auto", "auto")
+    ):
+        # Imported here: as above.
+        from lookalike.embed.served import served_embedder  # noqa: PLC0415
+
+        return served_embedder(served.owner) or embedder
+    return embedder
+
+
+def _described(
+    embedder: Embedder | None,
+    remembered: CollectionModel | None,
+    metric: str | None,
+    settings: Settings,
+) -> CollectionModel | None:
+    """What the collection is for, if it has to be made."""
+    if remembered is not None and embedder is None:
+        return remembered
+    first = embedder or load_embedder(settings=settings)
+    if embedder and remembered is None:
+        # What it lacks, a device or a package, must not leave an empty database behind.
+        embedder.load()
+    return CollectionModel(
+        model=first.name,
+        fingerprint=first.fingerprint,
+        dim=first.dim,
+        metric=metric or METRICS[0],
+    )
 
 
 def open_like(
@@ -110,7 +154,7 @@ def open_like(
     collection: str,
     export: str,
     settings: Settings,
-) -> MilvusStore:
+) -> Store:
     """The store of an index that rows of an export can be put into; it is made where there is none.
 
     Args:
@@ -125,10 +169,14 @@ def open_like(
         ModelMismatch: there is one, and it was made with another model.
         StoreError: the database cannot be opened.
     """
-    from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
-
     path, token = _located(database, token)
-    store = MilvusStore(path, collection, create=model, token=token, wait_s=settings.server_wait_s)
+    store: Store | None = _served(path, collection)
+    if store is None:
+        from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
+
+        store = MilvusStore(
+            path, collection, create=model, token=token, wait_s=settings.server_wait_s
+        )
     made_with = store.model
     if (made_with.fingerprint, made_with.dim) != (model.fingerprint, model.dim):
         store.close()

@@ -17,7 +17,9 @@ PRECISIONS = ("auto", "bf16", "fp32", "int8")
 _LEAST = {
     "max_pixels": 1, "max_bytes": 1, "max_seconds": 1, "batch_size": 0, "threads": 0,
     "network_reads": 1, "max_archive_members": 1, "max_archive_bytes": 1, "server_wait_s": 0,
-    "allow_private_urls": 0,
+    "allow_private_urls": 0, "max_upload_bytes": 1, "max_upload_pixels": 1,
+    "max_upload_seconds": 1,
+    "requests_per_minute": 0, "concurrent_requests": 1,
 }  # fmt: skip
 
 
@@ -100,6 +102,32 @@ class Settings:
         unit="seconds",
         help="How long a Milvus server is waited for that has gone away; one that was killed takes "
         "up to 40 to come back.",
+    )
+
+    max_upload_bytes: int = _setting(
+        50_000_000,
+        unit="bytes",
+        help="What a client may send to a server with one request.",
+    )
+    max_upload_pixels: int = _setting(
+        50_000_000,
+        unit="pixels",
+        help="Larger pictures of a server's clients are not decoded.",
+    )
+    max_upload_seconds: int = _setting(
+        30,
+        unit="seconds",
+        help="In which time what a client sends to a server must be there.",
+    )
+    requests_per_minute: int = _setting(
+        600,
+        unit="requests",
+        help="What one client may ask of a server; thumbnails hardly count, and 0 is no limit.",
+    )
+    concurrent_requests: int = _setting(
+        64,
+        unit="requests",
+        help="How many requests a server works on at once; it refuses others.",
     )
 
     def __post_init__(self) -> None:

@@ -37,15 +37,15 @@ def watch(
     """
     folders = [absolute(source) for source in sources]
     missing: set[str] = set()
-    embedder = None
+    embedder, first = None, True
     for burst in bursts(folders):
-        first = embedder is None
         alive = there(folders)
         for folder in set(folders).difference(alive, missing):
             terminal.say(f"{folder} is gone; its rows stay, and it is waited for.")
         missing = set(folders).difference(alive)
-        with _opened(run, embedder, terminal) as index:
-            embedder = index.embedder
+        with _opened(run, embedder, terminal, first=first) as index:
+            # A server's may be gone when the next change comes.
+            embedder = None if index.served_by else index.embedder
             try:
                 report = replace(run, sources=alive).add(index, terminal, burst)
             except SourceNotFound:
@@ -57,15 +57,16 @@ def watch(
             terminal.say_skipped(report.skipped)
         if first:
             terminal.say(f"Watching {', '.join(folders)}; stop it with Ctrl-C.")
+        first = False
         terminal.on_interrupt = "Stopped watching. Start it again at any time; nothing is missed."
 
 
-def _opened(run: IndexRun, embedder: Embedder | None, terminal: Terminal) -> Index:
+def _opened(run: IndexRun, embedder: Embedder | None, terminal: Terminal, *, first: bool) -> Index:
     """The index; once watching has begun, others that have it open are waited for."""
     try:
         return run.open(embedder)
     except IndexLocked as error:
-        if embedder is None:
+        if first:
             raise
         terminal.say(f"Waiting: {error.database} is open in another process.")
     while True:

@@ -16,7 +16,7 @@ from lookalike.query.diverse import collapse
 from lookalike.records import Hit, Vector
 
 if TYPE_CHECKING:
-    from lookalike.store.milvus import MilvusStore
+    from lookalike.store import Store
 
 MAX_LIMIT = 16_384
 MOST_COLLAPSED = 4_096  # hits that are looked at for nearly identical ones
@@ -54,15 +54,13 @@ class Wanted:
             raise InvalidQuestion(f"min_score is {self.min_score!r}, but must be a number.")
 
 
-def answer(vector: Vector, wanted: Wanted, store: MilvusStore) -> list[Hit]:
+def answer(vector: Vector, wanted: Wanted, store: Store) -> list[Hit]:
     """The hits of one question, best first."""
     (hits,) = answers(vector[np.newaxis], wanted, store)
     return hits
 
 
-def answers(
-    vectors: npt.NDArray[np.float32], wanted: Wanted, store: MilvusStore
-) -> list[list[Hit]]:
+def answers(vectors: npt.NDArray[np.float32], wanted: Wanted, store: Store) -> list[list[Hit]]:
     """The hits of each of the (n, dim) unit `vectors`, best first, asked for in one call.
 
     Raises:
@@ -85,7 +83,7 @@ def answers(
     ]
 
 
-def all_hits(vector: Vector, wanted: Wanted, store: MilvusStore) -> Iterator[Hit]:
+def all_hits(vector: Vector, wanted: Wanted, store: Store) -> Iterator[Hit]:
     """All hits of a question, best first, looked for as far as they are taken.
 
     `limit` and `offset` say nothing here, and hits are not made diverse.
@@ -98,7 +96,7 @@ def all_hits(vector: Vector, wanted: Wanted, store: MilvusStore) -> Iterator[Hit
     return itertools.takewhile(lambda hit: _within(hit.score, bound, store.model.metric), hits)
 
 
-def _condition(wanted: Wanted, store: MilvusStore) -> str:
+def _condition(wanted: Wanted, store: Store) -> str:
     if wanted.where is None:
         return ""
     # Imported here: it brings a parser, which a search without a filter need not wait for.
@@ -107,7 +105,7 @@ def _condition(wanted: Wanted, store: MilvusStore) -> str:
     return condition_of(wanted.where, store)
 
 
-def _bound(vector: Vector, wanted: Wanted, condition: str, store: MilvusStore) -> float | None:
+def _bound(vector: Vector, wanted: Wanted, condition: str, store: Store) -> float | None:
     """The worst score that is wanted, in the collection's metric."""
     bound = wanted.min_score
     if not wanted.auto:
@@ -130,7 +128,7 @@ def _within(score: float, bound: float, metric: str) -> bool:
 
 
 def _diverse(
-    vector: Vector, wanted: Wanted, condition: str, bound: float | None, store: MilvusStore
+    vector: Vector, wanted: Wanted, condition: str, bound: float | None, store: Store
 ) -> list[Hit]:
     """Look at more and more hits, until they are groups enough or have all been looked at."""
     groups_wanted = wanted.offset + wanted.limit

@@ -12,12 +12,12 @@ import lookalike
 from lookalike.index import Index
 from lookalike.serve import problems
 from lookalike.serve.options import ServeOptions
+from lookalike.serve.paths import API
 from lookalike.serve.problems import ProblemAnswer
-from lookalike.serve.routes import duplicates, images, info, search, uploads
+from lookalike.serve.routes import duplicates, health, images, info, login, search, uploads
 from lookalike.serve.service import Service
 from lookalike.settings import Settings
 
-API = "/api/v1"
 PAGE = Path(__file__).parent / "page"
 
 
@@ -35,9 +35,11 @@ def create_app(index: Index, *, options: ServeOptions, settings: Settings) -> Fa
     app.state.service = Service(index=index, options=options, settings=settings)
     problems.install(app, show_paths=options.show_paths)
     api = APIRouter(prefix=API)
-    for routes in (info, search, uploads, images, duplicates):
+    for routes in (info, search, uploads, images, duplicates, health):
         api.include_router(routes.router)
     app.include_router(api)
+    app.include_router(health.router, include_in_schema=False)  # where others look for it
+    app.include_router(login.router)
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:

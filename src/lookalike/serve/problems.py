@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -168,7 +169,11 @@ def install(app: FastAPI, *, show_paths: bool = False) -> None:
         return answer_to(Refused(error.status_code, code, str(error.detail), headers=headers))
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        _log.error("unexpected %s", type(error).__name__, exc_info=error)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        _log.error(
+            "Unexpected %s: %s, at %s:%s; -vv shows more.",
+            type(error).__name__, error, last.filename, last.lineno,
+        )  # fmt: skip
         message = "This is a fault in lookalike; the server's log says more."
         return answer_to(Refused(500, "fault", message))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -12,9 +13,12 @@ from lookalike.records import Twin
 from lookalike.serve.batching import Batching
 from lookalike.serve.decoders import Decoders
 from lookalike.serve.groups import Groups
+from lookalike.serve.guards.tokens import Sessions
+from lookalike.serve.metrics import Metrics
 from lookalike.serve.options import ServeOptions
 from lookalike.serve.problems import Refused
 from lookalike.serve.questions import Questions
+from lookalike.serve.readiness import Readiness
 from lookalike.serve.thumbnails import Thumbnails
 from lookalike.serve.uploads import Uploads
 from lookalike.settings import Settings
@@ -22,11 +26,18 @@ from lookalike.settings import Settings
 
 @dataclass(kw_only=True)
 class Service:
-    """The parts of a running server."""
+    """The parts of a running server.
+
+    `stopping` is set as soon as the server is told to stop: what would last longer ends then.
+    """
 
     index: Index
     options: ServeOptions
     settings: Settings
+    metrics: Metrics = field(default_factory=Metrics)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    sessions: Sessions = field(init=False)
+    readiness: Readiness = field(init=False)
     decoders: Decoders = field(init=False)
     uploads: Uploads = field(init=False)
     questions: Questions = field(init=False)
@@ -37,6 +48,8 @@ class Service:
 
     def __post_init__(self) -> None:
         """Put the parts together; nothing is started."""
+        self.sessions = Sessions(self.options.token)
+        self.readiness = Readiness(self.index)
         self.decoders = Decoders(self.settings.workers, self.settings.max_seconds)
         self.uploads = Uploads()
         self.questions = Questions(
@@ -46,7 +59,7 @@ class Service:
             uploads=self.uploads,
             decoders=self.decoders,
         )
-        self.batching = Batching(self.index, most=self.options.batch)
+        self.batching = Batching(self.index, most=self.options.batch, on_batch=self.metrics.batch)
         self.thumbnails = Thumbnails(settings=self.settings, decoders=self.decoders)
         self.groups = Groups(self.index)
         self.model = self.index.model
@@ -67,6 +80,10 @@ class Service:
         """What is told of an id that is none."""
         message = "There is no such picture in the index; it may have been removed."
         return Refused(404, "no_such_picture", message)
+
+    def close(self) -> None:
+        """End what is under way; called when no requests come any more."""
+        self.stopping.set()
 
 
 def _service(request: Request) -> Service:

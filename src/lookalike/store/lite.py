@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import threading
 from collections import Counter
@@ -22,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from milvus_lite.exceptions import MilvusLiteError
 from milvus_lite.server_manager import server_manager_instance as lite_servers
 from pymilvus import MilvusClient
@@ -31,6 +31,7 @@ from lookalike.errors import IndexIncompatible, IndexNotFound, IndexNotWritable
 from lookalike.store import filters, lite_files, lite_rows
 from lookalike.store.database import Row
 from lookalike.store.lite_errors import CauseOfFailure, cannot_open, mapped
+from lookalike.store.lite_search import LiteSearch
 
 # Often enough that Lite's memory stays small; a flush of this many takes about 50 ms.
 FLUSH_ROWS = 512
@@ -57,6 +58,7 @@ class LiteDatabase:
         self._files = lite_files.RowFiles(self._path, collection)
         self._writing = threading.RLock()
         self._directly: Any = None
+        self._search: LiteSearch | None = None
         self._unflushed = 0
         self._written = self._broken = False
 
@@ -73,6 +75,7 @@ class LiteDatabase:
             lite_files.drop_search_indexes(self._path, collection)
             self.ask("load_collection", collection)
         self._directly = lite_rows.own_object(self.shown, collection)
+        self._search = None if self._directly is None else LiteSearch(self._directly)
 
     def get(self, collection: str, ids: Sequence[str], fields: list[str]) -> list[Row]:
         """Look the rows up by their ids, or only single columns of them, which is quicker."""
@@ -121,20 +124,17 @@ class LiteDatabase:
             yield from lite_rows.whole_rows(rows, condition, size=size)
 
     def search(self, collection: str, **options: Any) -> list[list[Row]]:
-        """Without the client, which takes milliseconds for turning rows into messages and back."""
-        if self._directly is None:
+        """In its tables; Milvus Lite's own search goes through all rows in Python."""
+        if self._search is None:
             found: list[list[Row]] = self.ask("search", collection, **options)
             return found
         with self._mapped_errors():
-            answers: list[list[Row]] = self._directly.search(
-                options["data"],
-                top_k=options["limit"],
-                expr=options["filter"] or None,
-                output_fields=options["output_fields"],
+            return self._search.search(
+                np.stack(options["data"]),
+                limit=options["limit"],
+                condition=options["filter"],
+                fields=options["output_fields"],
             )
-        for hit in itertools.chain.from_iterable(answers):
-            hit["entity"]["id"] = hit["id"]  # as the client has it
-        return answers
 
     def write(self, collection: str, rows: list[Row]) -> None:
         """Write to the log; now and then everything goes into files."""

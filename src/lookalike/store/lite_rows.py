@@ -23,7 +23,9 @@ from pyarrow import compute
 from lookalike.store.database import Row
 from lookalike.store.schema import VECTOR_FIELD
 
-_NEEDED = ("_segments_snapshot", "_memtable", "_read_snapshot", "_compile_filter")
+_NEEDED = (
+    "_segments_snapshot", "_memtable", "_read_snapshot", "_compile_filter", "resolve_search_metric",
+)  # fmt: skip
 
 
 def own_object(database: str, name: str) -> Any:

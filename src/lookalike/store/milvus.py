@@ -35,6 +35,8 @@ class MilvusStore(Nearest):
     `database` is its path or its address, without anything secret.
     """
 
+    served_by: str | None = None
+
     def __init__(
         self,
         database: str,
