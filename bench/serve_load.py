@@ -196,13 +196,16 @@ class Load:
 
     @property
     def every(self) -> list[float]:
+        """The times of all kinds."""
         return [each for times in self.times.values() for each in times]
 
     @property
     def per_second(self) -> float:
+        """Answers."""
         return len(self.every) / self.seconds
 
     def quantile(self, share: float) -> float:
+        """Milliseconds that this share of the answers took at most."""
         return float(np.quantile(self.every, share))
 
 
@@ -222,7 +225,7 @@ def asked(
         chance = random.Random(seed)
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         while time.perf_counter() - started < seconds and not (until and until.is_set()):
-            (kind,) = chance.choices(list(SHARES), SHARES.values())
+            (kind,) = chance.choices(list(SHARES), list(SHARES.values()))
             content_type, body = chance.choice(questions[kind])
             began = time.perf_counter()
             try:

@@ -14,7 +14,9 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from lookalike import DuplicateGroup, Index, InvalidQuestion, InvalidSetting, load_embedder
+from lookalike.insight import duplicates
 from lookalike.insight.duplicates import find_duplicates
+from lookalike.insight.links import Looks
 from lookalike.insight.nearest import EXACT_PRODUCTS, nearest
 from lookalike.perceptual import bits_of, differing_bits, perceptual_hash
 from lookalike.records import ImageRecord, Stamp
@@ -202,6 +204,73 @@ def test_a_chain_of_copies_is_not_one_group() -> None:
 def test_a_group_may_be_larger_than_the_lists_of_neighbours() -> None:
     many = [row(f"/{n:02}", [1, n * 1e-4], width=99 - n) for n in range(60)]
     assert found(many) == [("/00", [f"/{n:02}" for n in range(1, 60)])]
+
+
+def plain_groups(rows: list[ImageRecord], level: str) -> list[tuple[str, list[str]]]:
+    """Each row, in the order in which they are kept, takes all later ones that are linked to it."""
+    rest = sorted(rows, key=lambda row: (-row.width, row.path))
+    groups = []
+    while rest:
+        keep, *rest = rest
+        others = []
+        for other in rest:
+            score = float(other.vector @ keep.vector)
+            bits = (int(keep.phash, 16) ^ int(other.phash, 16)).bit_count()
+            if (score >= 0.6 and bits <= 14) or (level == "similar" and score >= 0.9):
+                others.append(other)
+        taken = {other.path for other in others}
+        rest = [row for row in rest if row.path not in taken]
+        if others:
+            groups.append((keep.path, sorted(taken)))
+    return sorted(groups)
+
+
+@pytest.mark.parametrize("whole", [0, duplicates.WHOLE])
+@pytest.mark.parametrize("level", ["near", "similar"])
+def test_groups_are_those_of_comparing_all_with_all(
+    level: str, whole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "WHOLE", whole)
+    random = np.random.default_rng(1)
+    sizes = set()
+    for _ in range(150):
+        rows = [
+            row(
+                f"/{number:02}",
+                random.normal(size=3).tolist(),
+                width=int(random.integers(9)),
+                phash=f"{random.integers(2**18):016x}",
+            )
+            # No more than lists of neighbours are long.
+            for number in range(random.integers(2, 17))
+        ]
+        expected = plain_groups(rows, level)
+        groups = [(keep, sorted(others)) for keep, others in found(rows, level=level)]
+        assert groups == expected
+        sizes |= {len(others) for _, others in expected}
+    assert len(sizes) > 3
+
+
+def test_the_work_for_a_long_chain_grows_with_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row is like the 16 before and behind it, of which its list of neighbours has half."""
+    compared = []
+    compare = Looks.compare
+
+    def counted(looks: Looks, center: int, others: list[int]) -> dict[int, tuple[str, float]]:
+        compared.append(len(others))
+        return compare(looks, center, others)
+
+    monkeypatch.setattr(Looks, "compare", counted)
+    windows = np.array([np.arange(1040) - n for n in range(1000)])
+    alike = ((windows >= 0) & (windows < 40)).astype(np.float32)
+    chain = [row(f"/{n:03}", each, width=9999 - n) for n, each in enumerate(alike)]
+    monkeypatch.setattr(duplicates, "WHOLE", 0)
+    groups = found(chain)
+    assert sum(compared) < 10 * len(chain)
+    monkeypatch.setattr(duplicates, "WHOLE", len(chain))
+    assert groups == found(chain)
+    assert sum(compared) > 20 * len(chain)
+    assert [len(others) for _, others in groups[:-1]] == [16] * (len(groups) - 1)
 
 
 def test_against_lists_only_what_the_other_folder_has_too() -> None:

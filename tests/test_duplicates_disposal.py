@@ -413,6 +413,45 @@ def test_a_free_name_has_a_number_before_its_ending(tmp_path: Path) -> None:
     assert file_moves.free_name(str(tmp_path / "new.jpg")) == str(tmp_path / "new.jpg")
 
 
+def test_a_preview_names_each_target_once(index: Index, pictures: Path, tmp_path: Path) -> None:
+    shutil.copyfile(pictures / CROW, pictures / "a" / "again.jpg")
+    (pictures / "b").mkdir()
+    shutil.copyfile(pictures / CROW, pictures / "b" / "copy.jpg")
+    index.add(pictures)
+    within = [pictures / "a", pictures / "b", pictures]
+    groups, to = index.duplicates(keep="shortest-path"), tmp_path / "away"
+    planned = index.dispose(groups, "move", to=to, within=within)
+    targets = [each.target for each in planned.done]
+    assert f"{to}/copy.jpg" in targets
+    assert f"{to}/copy (2).jpg" in targets
+    done = index.dispose(groups, "move", to=to, within=within, dry_run=False)
+    assert [each.target for each in done.done] == targets
+
+
+def test_what_is_in_the_trash_is_found_without_listing_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = file_moves.look_at
+    files = home / "data" / "Trash" / "files"
+
+    def refuse(folder: object) -> None:
+        raise AssertionError(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(file_moves.os, "scandir", refuse)
+        for number in range(3):
+            picture = tmp_path / "a.b.jpg"
+            picture.write_bytes(b"%d" % number)
+            there = file_moves.to_trash(str(picture), content=content(str(picture)).content)
+            assert there == str(files / ("a.b.jpg" if not number else f"a.b {number}.jpg"))
+            assert Path(there).read_bytes() == b"%d" % number
+    # Others have named it otherwise.
+    picture.write_bytes(b"x")
+    picture.rename(files / "other")
+    status = (files / "other").stat()
+    assert list(file_moves._in_trash(str(picture), status)) == [str(files / "other")]
+
+
 def test_wrong_arguments_and_undo_files_are_refused(index: Index, tmp_path: Path) -> None:
     for action, to in (("burn", None), ("move", None), ("trash", tmp_path)):
         with pytest.raises(InvalidSetting):

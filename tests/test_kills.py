@@ -6,16 +6,20 @@ the store had said that it was written.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
+import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,15 +33,16 @@ SEED = 20261127
 KILLS = {"lite": 40, "server": 14}
 COMPLETED_EVERY = 4
 
-# Files of rows every 16 rows instead of 512, so that kills come while they are written, too.
+# Files of rows every 16 rows, not 512, so that kills come while they are written, too. What is
+# killed are forks of a process that has imported what they need, which takes longer than the rest.
 WORKER = """
 import json, os, sys
+import milvus_lite, openvino
 from lookalike import Index, Settings
 from lookalike.store import lite
 from lookalike.store.milvus import MilvusStore
 
 lite.FLUSH_ROWS = 16
-folder, database, collection, token = sys.argv[1:]
 upsert, delete = MilvusStore.upsert, MilvusStore.delete
 
 def tell(what):
@@ -55,19 +60,35 @@ def tell_and_delete(self, ids):
     delete(self, ids)
 
 MilvusStore.upsert, MilvusStore.delete = upsert_and_tell, tell_and_delete
+for line in sys.stdin:
+    if not (child := os.fork()):
+        break
+    tell({"ended": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])})
+else:
+    sys.exit()
+tell({"pid": os.getpid()})
+folder, database, collection, token = json.loads(line)
 with Index.open(
     database, token=token or None, collection=collection, settings=Settings(batch_size=4, threads=1)
 ) as index:
     tell("open")
     index.add(folder)
+os._exit(0)
 """
 
 
 class Life:
     """A folder that changes, the index of it, and what is known about its rows."""
 
-    def __init__(self, place: Place, folder: Path, pictures: list[Path], moments: random.Random):
-        self.place, self.folder, self.moments = place, folder, moments
+    def __init__(
+        self,
+        place: Place,
+        folder: Path,
+        pictures: list[Path],
+        moments: random.Random,
+        worker: subprocess.Popen[bytes],
+    ) -> None:
+        self.place, self.folder, self.moments, self._worker = place, folder, moments, worker
         self._pictures = pictures
         self._number = 0
         self.acknowledged: dict[str, str] = {}  # id -> content of rows that must be there
@@ -106,28 +127,35 @@ class Life:
     def killed(self) -> bool:
         """Start indexing and kill it at some moment; False where it was done before that."""
         self.possible |= {file.as_posix() for file in self.files}
-        place = self.place
-        arguments = [str(self.folder), place.database, place.collection, place.token or ""]
-        told: list[bytes] = []
-        with subprocess.Popen(
-            [sys.executable, "-c", WORKER, *arguments], stdout=subprocess.PIPE
-        ) as process:
-            assert process.stdout
-            if self.moments.random() < 0.2:
-                time.sleep(self.moments.uniform(0.3, 3))
-            else:
-                # After "open" and so many batches, and then at any point of the next one.
-                batches = self.moments.randrange(12)
-                told += [process.stdout.readline() for _ in range(1 + batches)]
-                time.sleep(self.moments.uniform(0, 0.1))
-            process.kill()
-            told += process.stdout.read().splitlines(keepends=True)
+        place, worker = self.place, self._worker
+        assert worker.stdin
+        asked = [str(self.folder), place.database, place.collection, place.token]
+        worker.stdin.write(json.dumps(asked).encode() + b"\n")
+        self._has_ended = False
+        pid = next(self._lines())["pid"]
+        if self.moments.random() < 0.2:
+            told: list[Any] = []
+            time.sleep(self.moments.uniform(0, 1.5))
+        else:
+            # After "open" and so many batches, and then at any point of the next one.
+            told = list(itertools.islice(self._lines(), 1 + self.moments.randrange(12)))
+            time.sleep(self.moments.uniform(0, 0.1))
+        with contextlib.suppress(ProcessLookupError):  # where it has ended
+            os.kill(pid, signal.SIGKILL)
+        *told, end = *told, *self._lines()
         self.begun = {}
-        for line in told:
-            if line.endswith(b"\n"):
-                self._acknowledge(json.loads(line))
-        assert process.returncode in (0, -signal.SIGKILL)
-        return process.returncode != 0
+        for what in told:
+            self._acknowledge(what)
+        assert end["ended"] in (0, -signal.SIGKILL)
+        return bool(end["ended"])
+
+    def _lines(self) -> Iterator[Any]:
+        """What is told, up to its end, which may have been told before."""
+        while not self._has_ended:
+            assert self._worker.stdout
+            what = json.loads(self._worker.stdout.readline())
+            self._has_ended = "ended" in what
+            yield what
 
     def _acknowledge(self, what: object) -> None:
         if not isinstance(what, dict):
@@ -201,17 +229,28 @@ def vectors(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return {row.content: np.asarray(row.vector) for row in rows}
 
 
+@pytest.fixture
+def worker() -> Iterator[subprocess.Popen[bytes]]:
+    """What starts the processes that are killed."""
+    command = [sys.executable, "-c", WORKER]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as process:
+        yield process
+
+
 @pytest.mark.timeout(900)
 def test_no_kill_loses_or_doubles_a_row(
     place: Place,
     samples: Path,
     vectors: dict[str, Vector],
     tmp_path: Path,
+    worker: subprocess.Popen[bytes],
     say: Callable[[str], None],
 ) -> None:
     kind = "server" if place.token else "lite"
     pictures = sorted(file for file in samples.glob("*/*.*") if content_of(file) in vectors)
-    life = Life(place, tmp_path / "photos", pictures, random.Random(SEED))
+    life = Life(place, tmp_path / "photos", pictures, random.Random(SEED), worker)
     kills = runs = checked = 0
     while kills < KILLS[kind]:
         kills += life.killed()

@@ -108,6 +108,8 @@ def test_between_two_terms_plus_and_minus_are_operators(
         (["id:12"], "'id:12' names no row: an id is 32 hexadecimal digits"),
         (["beach.jpg@1,2,3"], "'1,2,3' is no crop: give X,Y,WIDTH,HEIGHT"),
         (["beach.jpg@1,2%,3,4"], "'1,2%,3,4' is no crop"),
+        (["see you @1,2"], "If these are words: text:see you @1,2"),
+        (["see you @1,2,3,4"], "Words with an @ are asked for with text:WORDS"),
         (["beach.jpg@0,0,0,4"], "0,0,0,4 is empty"),
         (["beach.jpg@-1,0,4,4"], "-1,0,4,4 lies outside of every picture"),
         (["beach.jpg@60%,0%,50%,50%"], "lies outside of every picture"),

@@ -20,6 +20,7 @@ from PIL import Image
 
 from lookalike import Crop, Hit, Index, Query, Settings, Term
 from lookalike.query.answer import Wanted
+from lookalike.query.picture import prepared_term
 from lookalike.query.terms import RowId
 from lookalike.records import row_id
 from lookalike.serve import questions, thumbnails
@@ -27,6 +28,7 @@ from lookalike.serve import uploads as sent
 from lookalike.serve.batching import Batching
 from lookalike.serve.decoders import LEFT_BEHIND, Decoders
 from lookalike.serve.problems import Refused
+from lookalike.thumbnails import small
 from tests.encode import encoded, exif, smooth
 from tests.sample_server import Site, serving
 from tests.serving import API, served
@@ -382,7 +384,6 @@ def test_a_thumbnail_is_made_once_however_many_ask(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
-    small = thumbnails.small
 
     def counted(data: bytes, *, path: str, side: int, max_pixels: int) -> Image.Image:
         made.append(path)
@@ -473,7 +474,7 @@ def test_paths_are_told_only_where_they_may_be(place: Place, tmp_path: Path) -> 
     with served(place.index, cache=tmp_path, show_paths=True) as client:
         told = answers(client)
         assert [way for way, text in told.items() if folder in text] == list(told)
-        under = {"where": f'path under "{folder}/photos/birds"', "limit": 100}
+        under: dict[str, str | int] = {"where": f'path under "{folder}/photos/birds"', "limit": 100}
         birds = client.get(f"{API}/images", params=under).json()["images"]
         assert {Path(each["path"]).parent.name for each in birds} == {"birds"}
 
@@ -499,11 +500,10 @@ def test_a_picture_that_takes_too_long_is_given_up_and_the_server_goes_on(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()
-    prepared = questions.prepared_term
 
     def slow(term: Term, **options: Any) -> Term:
         go_on.wait(30)
-        return prepared(term, **options)
+        return prepared_term(term, **options)
 
     crow = {"picture": (place.photos / "birds" / "crow.jpg").read_bytes()}
     with served(place.index, cache=tmp_path, settings=Settings(max_seconds=1)) as client:
@@ -566,7 +566,7 @@ def test_what_waits_is_asked_together_and_one_bad_question_spoils_no_other(place
             free.wait(30)
             return place.index.search_each(*args)
 
-    asked._index = Slow()  # type: ignore[assignment]  # noqa: SLF001
+    asked._index = Slow()  # type: ignore[assignment]
     first = asked.search(Query([RowId(keys[0])]), wanted)
     started.wait(30)
     waiting = [asked.search(Query([RowId(key)]), wanted) for key in keys]

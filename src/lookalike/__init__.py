@@ -54,6 +54,7 @@ from lookalike.records import (
     Skipped,
 )
 from lookalike.settings import Settings
+from lookalike.version import __version__ as __version__
 
 __all__ = [
     "Change",
@@ -113,5 +114,3 @@ __all__ = [
     "Words",
     "load_embedder",
 ]
-
-__version__ = "0.1.0"

@@ -11,6 +11,7 @@ LookalikeError
 ├── InvalidMetadata           fields of the user's own that cannot be stored, or a bad file of them
 ├── UndoFileUnusable          the record of what was done with files cannot be written or read
 ├── AddressUnusable           an address that a server cannot listen at
+├── TokenUnsafe               a server for others without a token, or with one that can be guessed
 ├── ExtraMissing              it needs an optional part of lookalike
 ├── PictureError              one picture; indexing skips it, a search cannot go on
 │   ├── PictureUnreadable     its bytes could not be had
@@ -131,6 +132,10 @@ class AddressUnusable(LookalikeError):
             f"The server cannot listen at {host}, port {port}: {reason}. Choose others with --host "
             "and --port; port 0 is any that is free."
         )
+
+
+class TokenUnsafe(LookalikeError):
+    """A server that others reach is to have no token, or one that can be guessed."""
 
 
 class ExtraMissing(LookalikeError):

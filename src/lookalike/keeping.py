@@ -55,6 +55,11 @@ class Keeping:
             return self._known_embedder
 
     @property
+    def database(self) -> str:
+        """The database's path or address, without anything secret."""
+        return self._store.database
+
+    @property
     def served_by(self) -> str | None:
         """The address of the server that has the database open, if it is gone through."""
         return self._store.served_by
@@ -70,6 +75,7 @@ class Keeping:
         checksum: bool = False,
         changes: Burst | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        follow_out: bool = True,
         settings: Settings | None = None,
     ) -> IndexReport:
         """Make the index match these folders, files, archives and storages.
@@ -97,6 +103,8 @@ class Keeping:
             changes: what has changed below the sources since the last run, where that is known;
                 nothing else is looked at.
             on_progress: is called in this thread, now and then; what it raises ends the run.
+            follow_out: follow links that lead out of the sources, too; else what lies behind these
+                is left out.
             settings: those of this run; by default the index's own.
 
         Raises:
@@ -108,7 +116,9 @@ class Keeping:
             StoreError: the database failed; everything committed before that is kept.
         """
         return sync(
-            self._scan(sources, more, exclude, all_files, one_file_system, changes),
+            self._scan(
+                sources, more, exclude, all_files, one_file_system, changes, follow_out=follow_out
+            ),
             store=self._store,
             embedder=self.embedder,
             settings=settings or self._settings,
@@ -149,11 +159,14 @@ class Keeping:
         all_files: bool,
         one_file_system: bool,
         changes: Burst | None = None,
+        *,
+        follow_out: bool = True,
     ) -> Scan:
         options = ScanOptions(
             exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude),
             all_files=all_files,
             one_file_system=one_file_system,
+            follow_out=follow_out,
         )
         only = None if changes is None else changes.here
         return Scan(sources, options=options, more=more, only=only, settings=self._settings)

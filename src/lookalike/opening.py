@@ -110,7 +110,7 @@ def _served(path: str, collection: str) -> ServedStore | None:
     from lookalike.store.served import ServedStore  # noqa: PLC0415
 
     owner = find(path)
-    return owner and ServedStore(owner, collection)
+    return ServedStore(owner, collection) if owner else None
 
 
 def _warm(served: ServedStore, embedder: Embedder | None, settings: Settings) -> Embedder | None:

@@ -24,7 +24,7 @@ from lookalike.cli.options import (
     settings_with,
 )
 from lookalike.cli.terminal import FAILED, INTERRUPTED, Terminal, startup_done
-from lookalike.errors import ExtraMissing, SourceNotFound
+from lookalike.errors import ExtraMissing, IndexServed, SourceNotFound, TokenUnsafe
 from lookalike.index import Index
 from lookalike.sources.names import absolute
 
@@ -90,6 +90,7 @@ def serve(
             from lookalike.serve.running import Server, address_of, listen  # noqa: PLC0415
         except ImportError as error:
             raise ExtraMissing("lookalike serve", extra="server") from error
+        settings = settings_with(device=device, precision=precision)
         options = ServeOptions(
             host=host,
             port=port,
@@ -101,11 +102,12 @@ def serve(
         )
         _check_token(options.token, private=options.is_private)
         _choose_log(verbose)
-        settings = settings_with(device=device, precision=precision)
         with (
             listen(host, port) as listener,
             Index.open(db, token=token, collection=collection, settings=settings) as opened,
         ):
+            if opened.served_by:
+                raise IndexServed(opened.database, opened.served_by, "and one is enough")
             opened.embedder.load()
             startup_done()
             options = dataclasses.replace(options, port=listener.getsockname()[1])
@@ -129,7 +131,8 @@ def serve(
             # uvicorn raises the signal again when it has stopped; a kill is an ordinary end.
             signal.signal(signal.SIGTERM, lambda number, frame: None)
             try:
-                Server(guarded(app, service), on_started=started, on_stop=stop).run([listener])
+                with service.lending.announced(opened, host=host, port=options.port):
+                    Server(guarded(app, service), on_started=started, on_stop=stop).run([listener])
             finally:
                 service.close()
 
@@ -143,15 +146,14 @@ def _folder(name: str) -> str:
 
 def _check_token(token: str | None, *, private: bool) -> None:
     if token is None and not private:
-        raise typer.BadParameter(
-            "other machines can reach this address, so a token is needed: set "
-            f"LOOKALIKE_SERVE_TOKEN to at least {LEAST_TOKEN} characters",
-            param_hint="--host",
+        raise TokenUnsafe(
+            "Other machines can reach this address (--host), so clients must show a token: set "
+            f"LOOKALIKE_SERVE_TOKEN to at least {LEAST_TOKEN} characters."
         )
     if token is not None and len(token) < LEAST_TOKEN:
-        raise typer.BadParameter(
-            f"it has {len(token)} characters; {LEAST_TOKEN} are the fewest that cannot be guessed",
-            param_hint="--serve-token",
+        raise TokenUnsafe(
+            f"The token for clients has {len(token)} characters and could be guessed; set "
+            f"LOOKALIKE_SERVE_TOKEN to at least {LEAST_TOKEN}."
         )
 
 

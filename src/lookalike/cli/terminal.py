@@ -11,13 +11,14 @@ from types import TracebackType
 
 import typer
 
-from lookalike.errors import InvalidQuestion, LookalikeError
+from lookalike.errors import InvalidQuestion, LookalikeError, TokenUnsafe
 from lookalike.records import Skipped
 
 SKIPPED_SHOWN = 20
 FAILED = 1
 WRONG = 2  # as other wrong usage, of options
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_WRONG_USAGE = (InvalidQuestion, TokenUnsafe)
 
 
 def visible(text: str) -> str:
@@ -94,7 +95,7 @@ class Terminal:
         if self.verbose > 1 or not isinstance(error, Exception):
             return
         if isinstance(error, LookalikeError):
-            self._fail(str(error), WRONG if isinstance(error, InvalidQuestion) else FAILED)
+            self._fail(str(error), WRONG if isinstance(error, _WRONG_USAGE) else FAILED)
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             return
         if isinstance(error, OSError):

@@ -42,9 +42,13 @@ def preview(
     groups: Iterable[DuplicateGroup], action: str, *, to: str | None, within: Sequence[str]
 ) -> Iterator[Disposal]:
     """What `dispose` would do, as far as it can be told without reading the files."""
+    taken: set[str] = set()
     for keep, other in _pairs(groups):
         refused = _refused(keep, other, action, within, to)
-        target = file_moves.free_name(_place(other.path, within, to)) if to and not refused else ""
+        target = ""
+        if to and not refused:
+            target = file_moves.free_name(_place(other.path, within, to), taken)
+            taken.add(target)
         yield Disposal(action, other.path, keep=keep.path, target=target, refused=refused)
 
 

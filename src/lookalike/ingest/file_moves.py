@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +55,12 @@ def look_at(path: str) -> Seen:
     return Seen(status, digest.hexdigest())
 
 
-def free_name(path: str) -> str:
-    """A path at which nothing is: this one, or it with a number behind the name."""
+def free_name(path: str, taken: Container[str] = ()) -> str:
+    """A path at which nothing is, and not `taken`: this one, or with a number behind its name."""
     folder, slash, name = path.rpartition("/")
     stem, dot, ending = name.rpartition(".")
     number, free = 1, path
-    while os.path.lexists(free):
+    while free in taken or os.path.lexists(free):
         number += 1
         numbered = f"{stem} ({number}){dot}{ending}" if stem else f"{name} ({number})"
         free = f"{folder}{slash}{numbered}"
@@ -155,12 +156,26 @@ def _in_trash(path: str, status: os.stat_result) -> Iterator[str]:
     for top in Path(path).parents:
         folders += [top / f".Trash-{os.getuid()}/files", top / f".Trash/{os.getuid()}/files"]
     for folder in folders:
+        yield from _under_its_name(folder, Path(path), status)
+    for folder in folders:
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 if entry.inode() == status.st_ino and os.path.samestat(
                     entry.stat(follow_symlinks=False), status
                 ):
                     yield entry.path
+
+
+def _under_its_name(folder: Path, path: Path, status: os.stat_result) -> Iterator[str]:
+    """The file where the trash has it under its own name, or with a number behind that."""
+    for number in itertools.count():
+        tried = folder / (f"{path.stem} {number}{path.suffix}" if number else path.name)
+        try:
+            there = os.lstat(tried)
+        except OSError:
+            return
+        if os.path.samestat(there, status):
+            yield str(tried)
 
 
 def _has(path: str, content: str) -> bool:

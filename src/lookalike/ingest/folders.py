@@ -43,11 +43,13 @@ class FolderWalk:
         self._only = None if only is None else frozenset(only) or frozenset({""})
         self._way = {folder for path in only or () for folder in _folders_above(path)}
         self._settings = settings
+        self._inside: list[str] = []
         self._links: list[tuple[IgnoreRules, int, str]] = []
         self._visited: set[tuple[int, int]] = set()
 
     def walk(self, rules: IgnoreRules) -> Iterator[ImageFile | Skipped]:
         """The pictures below the folder that the rules are of, but for what links lead to."""
+        self._inside.append(os.path.realpath(rules.source))
         try:
             device = os.stat(rules.source).st_dev  # noqa: PTH116
         except OSError:
@@ -59,6 +61,8 @@ class FolderWalk:
         while self._links:
             rules, device, link = self._links.pop(0)
             target = os.path.realpath(link)
+            if not (self._options.follow_out or self._is_inside(target)):
+                continue
             if f"{os.path.realpath(os.path.dirname(link))}/".startswith(target.rstrip("/") + "/"):  # noqa: PTH120
                 reason = f"it links back to {target}, which contains it"
                 yield Skipped(printable(link), reason)
@@ -86,7 +90,7 @@ class FolderWalk:
                         self._links.append((rules, device, path))
                     else:
                         subfolders.append(path)
-                elif path in self._named:
+                elif path in self._named or self._leads_out(path, entry):
                     continue
                 elif is_archive(entry.name):
                     yield from self._archive(path, entry, rules)
@@ -96,6 +100,15 @@ class FolderWalk:
                 else:
                     self._seen.others[posixpath.splitext(entry.name)[1].lower()] += 1
             waiting.extend(reversed(subfolders))
+
+    def _leads_out(self, path: str, entry: os.DirEntry[str]) -> bool:
+        """Whether it is a link that is not followed."""
+        if self._options.follow_out or not entry.is_symlink():
+            return False
+        return not self._is_inside(os.path.realpath(path))
+
+    def _is_inside(self, target: str) -> bool:
+        return any(f"{target}/".startswith(f"{each.rstrip('/')}/") for each in self._inside)
 
     def _is_on_the_way(self, path: str) -> bool:
         only = self._only or frozenset()

@@ -17,12 +17,14 @@ class ScanOptions:
 
     `exclude` holds patterns as in ``.gitignore``, relative to each source folder. With `all_files`
     every regular file is handed on, whatever its name; its content decides. `one_file_system`
-    leaves out folders on others than that of their source.
+    leaves out folders on others than that of their source; without `follow_out`, what links lead to
+    is left out where it lies outside of the source folders.
     """
 
     exclude: tuple[str, ...] = ()
     all_files: bool = False
     one_file_system: bool = False
+    follow_out: bool = True
 
     def wants(self, name: str) -> bool:
         """Whether a file of this name may be a picture."""

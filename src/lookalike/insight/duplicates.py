@@ -12,7 +12,7 @@ like c) make no group of pictures that are unlike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Protocol
 
@@ -27,6 +27,7 @@ from lookalike.store import filters
 
 LEVELS = ("exact", "near", "similar")
 SIMILAR_SCORE = 0.9
+WHOLE = 1024  # nodes of a component, of which each is compared with all
 
 _Key = tuple[int | str, ...]
 
@@ -179,15 +180,43 @@ _Star = tuple[int, dict[int, tuple[str, float]]]
 
 
 def _stars(looks: Looks) -> Iterator[_Star]:
-    """Each node with the later ones that are linked to it and to none before it."""
+    """Each node with the later ones that are linked to it and to none before it.
+
+    In components of more than `WHOLE` nodes, with those of them that a way of links leads to, over
+    others that are linked to it: comparing with all takes quadratic time in a long chain.
+    """
     pairs = links(looks)
+    beside: dict[int, list[int]] = {}
+    for first, second in pairs:
+        beside.setdefault(first, []).append(second)
+        beside.setdefault(second, []).append(first)
     for component in components(looks.count, pairs):
-        rest = component
-        while rest:
-            center, *rest = rest
-            linked = looks.compare(center, rest)
-            rest = [node for node in rest if node not in linked]
+        free = set(component)
+        for center in component:
+            if center not in free:
+                continue
+            free.remove(center)
+            if len(component) <= WHOLE:
+                linked = looks.compare(center, sorted(free))
+            else:
+                linked = _around(center, free, beside, looks)
+            free -= linked.keys()
             yield center, linked
+
+
+def _around(
+    center: int, free: Set[int], beside: Mapping[int, Sequence[int]], looks: Looks
+) -> dict[int, tuple[str, float]]:
+    """Those of the `free` nodes that are linked to the center, and so to it through each other."""
+    linked: dict[int, tuple[str, float]] = {}
+    reached, seen = [center], {center}
+    while reached:
+        others = {other for node in reached for other in beside.get(node, ())} & free - seen
+        seen |= others
+        found = looks.compare(center, sorted(others))
+        linked |= found
+        reached = list(found)
+    return linked
 
 
 def _stars_across(looks: Looks, kept: Sequence[bool]) -> Iterator[_Star]:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
 
-import lookalike
 from lookalike.errors import IndexServed, OwnerLost
 from lookalike.owner import note as notes
 from lookalike.owner.messages import END, ERROR, HEAD, error_of
 from lookalike.owner.note import Note, proof_of
+from lookalike.version import __version__
 
 PLACE = "/api/v1/owner"
 SECRET_HEADER = "X-Lookalike-Owner"  # noqa: S105 - its name
@@ -121,7 +121,7 @@ def find(database: str) -> Owner | None:
         owner.check()
     except (OSError, HTTPException):
         return None  # it was killed; if not, opening the database will tell
-    if note.version != lookalike.__version__:
+    if note.version != __version__:
         owner.close()
         raise IndexServed(
             database, note.address, f"which is of another version of lookalike ({note.version})"

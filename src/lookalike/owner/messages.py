@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from lookalike import errors
+import lookalike.errors as errors_module
 from lookalike.errors import LookalikeError, StoreError
 
 ITEM, END, ERROR = b"I", b".", b"E"
@@ -53,7 +53,7 @@ def frames(items: Iterator[Any]) -> Iterator[bytes]:
 def error_of(payload: bytes) -> LookalikeError:
     """The error that the other side has raised: of the same class, with the same fields."""
     name, message, fields = decode(payload, tuple[str, str, dict[str, Any]])
-    kind = getattr(errors, name, None)
+    kind = getattr(errors_module, name, None)
     if not (isinstance(kind, type) and issubclass(kind, LookalikeError)):
         return StoreError(message)
     error = kind.__new__(kind)

@@ -99,7 +99,8 @@ def meant(term: Term, *, stdin: Stdin | None = None) -> Term:
             raise InvalidQuestion(f"{names.printable(shown(term))} are no words: not valid UTF-8.")
     if term.crop and isinstance(term.value, Words | RowId):
         raise InvalidQuestion(
-            f"{shown(term)} has no part {term.crop}: only a picture can be cropped, from its file."
+            f"{shown(term)} has no part {term.crop}: only a picture can be cropped, from its file. "
+            "Words with an @ are asked for with text:WORDS"
         )
     return term
 
@@ -155,7 +156,11 @@ def _cropped(text: str, term: Term, stdin: Stdin | None) -> Term | None:
         return None
     if term.crop:
         raise InvalidQuestion(f"{text!r} is cropped twice.")
-    return _understood(found[1], replace(term, crop=Crop.parse(found[2])), stdin)
+    try:
+        crop = Crop.parse(found[2])
+    except InvalidQuestion as error:
+        raise InvalidQuestion(f"{error} If these are words: text:{text}") from None
+    return _understood(found[1], replace(term, crop=crop), stdin)
 
 
 def _address(text: str, term: Term, _: Stdin | None) -> Term | None:

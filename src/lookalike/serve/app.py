@@ -14,7 +14,17 @@ from lookalike.serve import problems
 from lookalike.serve.options import ServeOptions
 from lookalike.serve.paths import API
 from lookalike.serve.problems import ProblemAnswer
-from lookalike.serve.routes import duplicates, health, images, info, login, search, uploads
+from lookalike.serve.routes import (
+    duplicates,
+    health,
+    images,
+    info,
+    jobs,
+    login,
+    owner,
+    search,
+    uploads,
+)
 from lookalike.serve.service import Service
 from lookalike.settings import Settings
 
@@ -35,7 +45,7 @@ def create_app(index: Index, *, options: ServeOptions, settings: Settings) -> Fa
     app.state.service = Service(index=index, options=options, settings=settings)
     problems.install(app, show_paths=options.show_paths)
     api = APIRouter(prefix=API)
-    for routes in (info, search, uploads, images, duplicates, health):
+    for routes in (info, search, uploads, images, duplicates, jobs, health, owner):
         api.include_router(routes.router)
     app.include_router(api)
     app.include_router(health.router, include_in_schema=False)  # where others look for it

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import lookalike
 from lookalike.index import Index
 from lookalike.owner import note as notes
 from lookalike.owner.note import Note
+from lookalike.version import __version__
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
 
@@ -44,7 +44,7 @@ class Lending:
             host="127.0.0.1" if host == "localhost" else EVERYWHERE.get(host, host),
             port=port,
             pid=os.getpid(),
-            version=lookalike.__version__,
+            version=__version__,
             collection=known.collection,
             folder=notes.folder_id(database),
             secret=self.secret,

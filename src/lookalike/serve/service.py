@@ -14,11 +14,14 @@ from lookalike.serve.batching import Batching
 from lookalike.serve.decoders import Decoders
 from lookalike.serve.groups import Groups
 from lookalike.serve.guards.tokens import Sessions
+from lookalike.serve.jobs import Jobs
+from lookalike.serve.lending import Lending
 from lookalike.serve.metrics import Metrics
 from lookalike.serve.options import ServeOptions
 from lookalike.serve.problems import Refused
 from lookalike.serve.questions import Questions
 from lookalike.serve.readiness import Readiness
+from lookalike.serve.roots import Roots
 from lookalike.serve.thumbnails import Thumbnails
 from lookalike.serve.uploads import Uploads
 from lookalike.settings import Settings
@@ -36,6 +39,9 @@ class Service:
     settings: Settings
     metrics: Metrics = field(default_factory=Metrics)
     stopping: threading.Event = field(default_factory=threading.Event)
+    lending: Lending = field(default_factory=Lending)
+    roots: Roots = field(init=False)
+    jobs: Jobs = field(init=False)
     sessions: Sessions = field(init=False)
     readiness: Readiness = field(init=False)
     decoders: Decoders = field(init=False)
@@ -48,6 +54,8 @@ class Service:
 
     def __post_init__(self) -> None:
         """Put the parts together; nothing is started."""
+        self.roots = Roots(self.options.roots)
+        self.jobs = Jobs(self.index, settings=self.settings, stopping=self.stopping)
         self.sessions = Sessions(self.options.token)
         self.readiness = Readiness(self.index)
         self.decoders = Decoders(self.settings.workers, self.settings.max_seconds)
@@ -84,6 +92,7 @@ class Service:
     def close(self) -> None:
         """End what is under way; called when no requests come any more."""
         self.stopping.set()
+        self.jobs.close()
 
 
 def _service(request: Request) -> Service:

@@ -41,7 +41,7 @@ class Served:
 
 
 class ServedStore:
-    """The rows of the collection that a server has open. Methods may be called from several threads.
+    """The rows that a server has open. Methods may be called from several threads.
 
     Its errors are those of `MilvusStore`, and `OwnerLost` where the server has stopped.
     """
@@ -54,6 +54,7 @@ class ServedStore:
         """
         self.owner, self.database, self.collection = owner, owner.database, collection
         self.served_by: str | None = owner.address
+        self.changes = 0
         served: Served = decode(owner.ask("served"), Served)
         self.model = served.model
         if served.collection != collection:
@@ -81,6 +82,10 @@ class ServedStore:
         """Rows of files with as many bytes."""
         return self._ask("of_size", stamps=stamps)  # type: ignore[no-any-return]
 
+    def places(self, ids: Sequence[str]) -> dict[str, Twin]:
+        """Paths and contents of rows."""
+        return self._ask("places", ids=ids)  # type: ignore[no-any-return]
+
     def metadata(self, ids: Sequence[str]) -> dict[str, Fields]:
         """Of rows."""
         return self._ask("metadata", ids=ids)  # type: ignore[no-any-return]
@@ -91,10 +96,12 @@ class ServedStore:
 
     def upsert(self, records: Sequence[ImageRecord]) -> None:
         """Write whole rows."""
+        self.changes += 1
         self._ask("upsert", records=records)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove rows."""
+        self.changes += 1
         self._ask("delete", ids=ids)
 
     def flush(self) -> None:

@@ -12,7 +12,7 @@ from lookalike.serve.paths import OWNER
 from lookalike.serve.problems import Refused, answer_to
 
 MAX_JSON_BYTES = 1 << 20
-LINGER_S = 5
+LINGER_S = {413: 5, 408: 1}
 
 
 class BodyLimits:
@@ -28,10 +28,14 @@ class BodyLimits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        if scope["path"].startswith(OWNER):
+            # Nothing of it is read before the secret has been seen, and then it may be large.
+            await self._app(scope, receive, send)
+            return
         headers = Headers(scope=scope)
         sends_files = headers.get("content-type", "").startswith("multipart/")
         most = self._max_bytes
-        if not (sends_files or scope["path"].startswith(OWNER)):
+        if not sends_files:
             most = min(most, MAX_JSON_BYTES)
         declared = headers.get("content-length", "")
         body = _Body(receive, send, max_bytes=most, max_seconds=self._max_seconds)
@@ -96,9 +100,8 @@ async def _refuse(
             await send(message)
             return
         await send({**message, "more_body": True})
-        if refused.status == 413:  # noqa: PLR2004
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(_drain(receive, most), LINGER_S)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_drain(receive, most), LINGER_S[refused.status])
         await send({"type": "http.response.body"})
 
     await answer_to(refused)(scope, receive, lingering)

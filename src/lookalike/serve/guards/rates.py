@@ -73,7 +73,7 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if self._buckets and (cost := _cost(scope["path"])):
+        if self._buckets is not None and (cost := _cost(scope["path"])):
             wait = self._buckets.take(client_of(scope), cost)
             if wait:
                 await answer_to(too_many(wait))(scope, receive, send)

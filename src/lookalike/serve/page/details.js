@@ -1,123 +1,126 @@
-// One picture, large, with everything that is known about it.
+// One picture, large, with everything that is known about it; and the keys, and the fields of filters.
 
-import { $, bytes, call, date, h, icon, number, original, thumbnail, toast } from "./dom.js";
+import { $, button, bytes, call, h, icon, number, original, round, thumbnail, toast } from "./dom.js";
 
 export class Details {
-	/** `on`: close(), step(id, by), ask(hit), weigh(hit, step), removed(hit). */
-	constructor(on) {
-		this.on = on;
-		this.dialog = $("#details");
-		this.dialog.addEventListener("cancel", (event) => {
+	/** `does`: close(), step(id, by), ask(hit), weigh(hit, step), removed(hit). */
+	constructor(does) {
+		Object.assign(this, { does, dialog: $("#details") });
+		this.dialog.oncancel = (event) => {
 			event.preventDefault();
-			on.close();
-		});
-		this.dialog.addEventListener("click", (event) => event.target === this.dialog && on.close());
-		this.dialog.addEventListener("keydown", (event) => this.#key(event));
+			does.close();
+		};
+		this.dialog.onclick = ({ target }) => target === this.dialog && does.close();
+		this.dialog.onkeydown = (event) => this.#key(event);
 	}
 
 	async show(id, known) {
 		if (this.id === id && this.dialog.open) return;
 		this.id = id;
 		if (known) this.#draw(known);
-		else this.dialog.replaceChildren(h("p", { class: "big", id: "details-name" }, "One moment…"));
+		else this.dialog.replaceChildren(this.#top("One moment…"));
 		if (!this.dialog.open) this.dialog.showModal();
-		if (known) this.dialog.querySelector(".primary").focus();
+		if (known) $(".primary", this.dialog).focus();
 		try {
 			const all = await call("GET", `/images/${id}/details`);
 			if (this.id === id) this.#draw({ ...known, ...all });
 		} catch (problem) {
-			if (this.id !== id || known) return;
-			this.dialog.replaceChildren(
-				h("p", { class: "big", id: "details-name" }, "It cannot be shown"), h("p", {}, problem.message), this.#close());
+			if (this.id === id && !known) this.dialog.replaceChildren(this.#top("It cannot be shown"), h("p", problem.message));
 		}
 	}
 
 	hide() {
 		this.id = null;
-		if (this.dialog.open) this.dialog.close();
+		this.dialog.close();
 	}
 
-	#close() {
-		return h("button", { class: "round close", "aria-label": "Close", title: "Close (Esc)", onclick: () => this.on.close() }, icon("close"));
+	#top(title, ...before) {
+		return h("div.top", before, h("h2", { id: "details-name", title }, title), round("Close", "close", () => this.does.close()));
 	}
 
 	#draw(hit) {
-		const focused = this.dialog.contains(document.activeElement) && document.activeElement.dataset.key;
+		const { dialog, does } = this;
+		const focused = dialog.contains(document.activeElement) && document.activeElement.textContent;
 		this.hit = hit;
-		const image = h("img", { src: thumbnail(hit.id, 1024), alt: hit.name, width: hit.width, height: hit.height });
-		const link = h("a", { class: "picture", href: original(hit.id), target: "_blank", title: "Open the original" }, image);
-		image.addEventListener("error", () => link.replaceChildren(h("p", { class: "big" }, "Its file cannot be read any more")));
-		const button = (key, name, sign, action, kind = "quiet") =>
-			h("button", { class: kind, "data-key": key, onclick: action }, sign && icon(sign), name);
-		const remove = button("remove", "Take out of the index", null, () => {
-			if (!remove.dataset.sure) {
-				remove.dataset.sure = "yes";
-				remove.textContent = "Take it out? Its file stays. Click again.";
-			} else this.#remove(hit);
-		}, "quiet danger");
-		this.dialog.replaceChildren(
-			h("div", { class: "top" },
-				h("button", { class: "round", "aria-label": "The one before", title: "The one before (←)", onclick: () => this.on.step(hit.id, -1) }, icon("left")),
-				h("button", { class: "round", "aria-label": "The next one", title: "The next one (→)", onclick: () => this.on.step(hit.id, 1) }, icon("right")),
-				h("h2", { id: "details-name", title: hit.name }, hit.name),
-				this.#close()),
+		const lost = () => link.replaceChildren(h("p.big", "Its file cannot be read any more"));
+		const link = h("a.picture", { href: original(hit.id), target: "_blank", title: "Open the original (o)" },
+			h("img", { src: thumbnail(hit.id, 1024), alt: hit.name, width: hit.width, height: hit.height, onerror: lost }));
+		const remove = h("button.danger", {
+			onclick: () => {
+				if (remove.dataset.asked) return this.#remove(hit);
+				remove.dataset.asked = "yes";
+				remove.textContent = "Its file stays. Take it out?";
+			},
+		}, "Take out of the index");
+		dialog.replaceChildren(
+			this.#top(hit.name,
+				round("The one before (←)", "left", () => does.step(hit.id, -1)),
+				round("The next one (→)", "right", () => does.step(hit.id, 1))),
 			link,
-			h("div", { class: "tools" },
-				button("ask", "Search with this", "search", () => this.on.ask(hit), "primary"),
-				button("more", "More like this", "plus", () => this.on.weigh(hit, 1)),
-				button("less", "Less like this", "minus", () => this.on.weigh(hit, -1))),
-			h("dl", {}, facts(hit).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
-			h("div", { class: "tools" },
-				h("a", { class: "button quiet", href: original(hit.id), target: "_blank" }, "Open the original"),
-				hit.path && button("copy", "Copy the path", null, () => copy(hit.path)),
+			h("div.tools",
+				h("button.primary", { onclick: () => does.ask(hit) }, icon("search"), "Search with this"),
+				button([icon("plus"), "More like this"], () => does.weigh(hit, 1)),
+				button([icon("minus"), "Less like this"], () => does.weigh(hit, -1))),
+			h("dl", facts(hit).map(([name, value]) => h("div", h("dt", name), h("dd", value)))),
+			h("div.tools",
+				h("a.quiet", { href: original(hit.id), target: "_blank" }, "Open the original"),
+				hit.path && button("Copy the path", () => copy(hit.path)),
 				remove));
-		if (focused) this.dialog.querySelector(`[data-key=${focused}]`)?.focus();
+		[...dialog.querySelectorAll("button, a")].find((each) => each.textContent === focused)?.focus();
 	}
 
 	async #remove(hit) {
 		try {
 			await call("DELETE", `/images/${hit.id}`);
-			this.on.removed(hit);
+			this.does.removed(hit);
 		} catch (problem) {
 			toast(problem.message);
 		}
 	}
 
 	#key(event) {
-		if (event.ctrlKey || event.metaKey || event.altKey || !this.hit) return;
-		const acts = {
-			ArrowLeft: () => this.on.step(this.hit.id, -1),
-			ArrowRight: () => this.on.step(this.hit.id, 1),
-			s: () => this.on.ask(this.hit),
-			m: () => this.on.weigh(this.hit, 1),
-			l: () => this.on.weigh(this.hit, -1),
-			o: () => open(original(this.hit.id)),
-		};
-		if (!acts[event.key]) return;
+		const { does, hit } = this;
+		const act = {
+			ArrowLeft: () => does.step(hit.id, -1), ArrowRight: () => does.step(hit.id, 1), o: () => open(original(hit.id)),
+			s: () => does.ask(hit), m: () => does.weigh(hit, 1), l: () => does.weigh(hit, -1),
+		}[event.key];
+		if (!act || !hit || event.ctrlKey || event.metaKey || event.altKey) return;
 		event.preventDefault();
 		event.stopPropagation();
-		acts[event.key]();
+		act();
 	}
 }
 
 async function copy(text) {
-	try {
-		await navigator.clipboard.writeText(text);
-		toast("The path is in the clipboard.");
-	} catch {
-		toast(text);
-	}
+	await navigator.clipboard.writeText(text).then(() => toast("The path is in the clipboard."), () => toast(text));
 }
 
-function facts(hit) {
-	const own = Object.entries(hit.metadata ?? {});
-	return [
-		hit.score != null && ["Score", hit.score.toFixed(3)],
-		["Size", `${number(hit.width)} × ${number(hit.height)}, ${bytes(hit.size_bytes)}`],
-		["Format", hit.format + (hit.animated ? ", animated" : "")],
-		hit.taken_at && ["Taken", date(hit.taken_at)],
-		hit.similar_count > 0 && ["Copies", String(hit.similar_count)],
-		hit.path && ["Path", hit.path],
-		...own.map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]),
-	].filter(Boolean);
+// The photographer's clock is kept as if it were UTC.
+const date = (seconds) =>
+	new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
+
+const facts = (hit) => [
+	hit.score !== undefined && ["Score", hit.score.toFixed(3)],
+	["Size", `${number(hit.width)} × ${number(hit.height)}, ${bytes(hit.size_bytes)}`],
+	["Format", hit.format + (hit.animated ? ", animated" : "")],
+	hit.taken_at && ["Taken", date(hit.taken_at)],
+	hit.path && ["Path", hit.path],
+	...Object.entries(hit.metadata).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]),
+].filter(Boolean);
+
+const KEYS = [
+	["← → ↑ ↓", "from picture to picture"], ["Enter", "its details"], ["s", "search with it"], ["m", "more like it"],
+	["l", "less like it"], ["o", "open the original"], ["/", "to the filter; Esc: back to the pictures"], ["?", "this help"],
+];
+
+export function help(fields) {
+	const dialog = $("#help");
+	dialog.onclick = ({ target }) => target === dialog && dialog.close();
+	dialog.replaceChildren(
+		h("div.top", h("h2", { id: "help-title" }, "Keys and filters"), round("Close", "close", () => dialog.close())),
+		h("dl", KEYS.map(([keys, text]) => h("div", h("dt", h("kbd", keys)), h("dd", text)))),
+		h("p", "Drop pictures anywhere, or paste them. Draw a box on the picture that you ask with to search for a part of it."),
+		h("p", "A filter: ", h("code", "width > 1000 and taken_at >= 2025-06 and not format in [\"gif\", \"png\"]")),
+		h("p", "Its fields: ", fields.map((name) => [h("code", name), " "])));
+	dialog.showModal();
 }

@@ -2,109 +2,97 @@
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 
-/** An element; children that are texts stay texts, whatever is in them. */
-export function h(tag, properties, ...children) {
-	const element = document.createElement(tag);
-	for (const [name, value] of Object.entries(properties ?? {})) {
-		if (value === null || value === undefined || value === false) continue;
-		if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-		else if (value === true) element.setAttribute(name, "");
-		else element.setAttribute(name, value);
+/** An element: h("p.big", {title}, "text", child…). Texts stay texts, whatever is in them. */
+export function h(tag, ...children) {
+	const [name, ...classes] = tag.split(".");
+	const element = document.createElement(name);
+	if (classes.length) element.className = classes.join(" ");
+	const given = children[0]?.constructor === Object ? children.shift() : {};
+	for (const [key, value] of Object.entries(given)) {
+		if (key.startsWith("on")) element[key] = value;
+		else if (value !== false && value != null) element.setAttribute(key, value === true ? "" : value);
 	}
-	element.append(...children.flat().filter((child) => child || child === 0));
+	element.append(...children.flat(9).filter((child) => child || child === 0));
 	return element;
 }
 
-const SVG = "http://www.w3.org/2000/svg";
+const SHAPES = {
+	plus: "M12 5v14M5 12h14", minus: "M5 12h14", close: "m6 6 12 12M18 6 6 18", left: "m14.5 5-7 7 7 7", right: "m9.5 5 7 7-7 7",
+	search: "M17 11a6 6 0 1 0-12 0 6 6 0 0 0 12 0m3 9-4.5-4.5", crop: "M7 2.5V17h14.5M2.5 7H17v14.5",
+	picture: "M4 5h16v14H4zM9 10h.01M4 17l5-4 3.5 2.5L16 12l4 3.5", words: "M5 7V5.5h14V7M12 5.5v13M9 18.5h6",
+	globe: "M20.5 12a8.5 8.5 0 1 0-17 0 8.5 8.5 0 0 0 17 0zh-17m8.5-8.5c-5 5-5 12 0 17 5-5 5-12 0-17",
+};
 
 export function icon(name) {
-	const svg = document.createElementNS(SVG, "svg");
-	svg.setAttribute("class", "icon");
-	svg.setAttribute("aria-hidden", "true");
-	const use = svg.appendChild(document.createElementNS(SVG, "use"));
-	use.setAttribute("href", `#i-${name}`);
+	const make = (tag) => document.createElementNS("http://www.w3.org/2000/svg", tag);
+	const svg = make("svg");
+	const given = { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" };
+	for (const key in given) svg.setAttribute(key, given[key]);
+	svg.appendChild(make("path")).setAttribute("d", SHAPES[name]);
 	return svg;
 }
+
+export const button = (label, onclick, more) => h("button.quiet", { type: "button", onclick, ...more }, label);
+export const round = (name, sign, onclick) =>
+	h("button.round", { type: "button", "aria-label": name, title: name, onclick }, icon(sign));
+export const card = (sign, title, ...rest) => h("div.card", icon(sign), h("p.big", title), rest);
 
 export const number = (value) => value.toLocaleString("en");
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 
 export function bytes(count) {
-	const unit = ["B", "kB", "MB", "GB"];
 	let power = 0;
 	for (; count >= 1000 && power < 3; power++) count /= 1000;
-	return `${power ? count.toPrecision(3) : count} ${unit[power]}`;
+	return `${power ? count.toPrecision(3) : count} ${["B", "kB", "MB", "GB"][power]}`;
 }
 
-/** A capture time, as the photographer's clock showed it. */
-export const date = (seconds) =>
-	new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
-
 export const API = "/api/v1";
-export const thumbnail = (id, size) => `${API}/images/${id}/thumbnail?size=${size}`;
 export const original = (id) => `${API}/images/${id}`;
+export const thumbnail = (id, size) => `${original(id)}/thumbnail?size=${size}`;
 
 /** Why a request was not answered; status 0 is a server that cannot be reached. */
 export class Problem extends Error {
-	constructor(status, error, retryAfter = null) {
+	constructor(status, error, retryAfter) {
 		super(error.message);
-		Object.assign(this, { status, code: error.code, field: error.field, position: error.position, retryAfter });
-	}
-
-	get passing() {
-		return [0, 429, 502, 503, 504].includes(this.status);
+		Object.assign(this, error, { status, retryAfter });
 	}
 }
 
 /** What the server answers, as an object; throws a Problem. */
 export async function call(method, path, { json, form, signal } = {}) {
-	let response;
-	try {
-		response = await fetch(API + path, {
-			method,
-			signal,
-			body: json ? JSON.stringify(json) : form,
-			headers: json ? { "Content-Type": "application/json" } : {},
-		});
-	} catch (error) {
+	const headers = json ? { "Content-Type": "application/json" } : {};
+	const response = await fetch(API + path, { method, signal, headers, body: json ? JSON.stringify(json) : form }).catch((error) => {
 		if (error.name === "AbortError") throw error;
-		throw new Problem(0, { code: "away", message: "The server does not answer." });
-	}
+		throw new Problem(0, { message: "The server does not answer." });
+	});
 	if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
 	if (response.status === 204) return null;
 	const answer = await response.json().catch(() => null);
 	if (response.ok && answer) return answer;
-	const error = answer?.error ?? { code: "unknown", message: `The server answered ${response.status}.` };
-	throw new Problem(response.status, error, Number(response.headers.get("Retry-After")) || null);
+	const error = answer?.error ?? { message: `The server answered ${response.status}.` };
+	throw new Problem(response.status, error, Number(response.headers.get("Retry-After")));
 }
 
-export const query = (parameters) => {
-	const known = Object.entries(parameters).filter(([, value]) => value !== null && value !== "" && value !== undefined);
-	return new URLSearchParams(known).toString();
-};
+export const query = (given) => new URLSearchParams(Object.entries(given).filter(([, value]) => value || value === 0));
 
 /** Calls after a pause in which it was not called again. */
 export function later(pause, then) {
-	let timer;
 	const waiting = (...given) => {
-		clearTimeout(timer);
-		timer = setTimeout(() => then(...given), pause);
+		clearTimeout(waiting.timer);
+		waiting.timer = setTimeout(then, pause, ...given);
 	};
-	waiting.cancel = () => clearTimeout(timer);
+	waiting.cancel = () => clearTimeout(waiting.timer);
 	return waiting;
 }
 
-let toasting;
+const hide = later(7000, () => { $("#toast").hidden = true; });
 
-/** Say something that happened, for some seconds, with a way to take it back. */
-export function toast(text, { label, action } = {}) {
-	const place = $("#toast");
-	const button = label && h("button", { class: "quiet", onclick: () => { place.hidden = true; action(); } }, label);
-	place.replaceChildren(text, " ", button ?? "");
-	place.hidden = false;
-	clearTimeout(toasting);
-	toasting = setTimeout(() => { place.hidden = true; }, label ? 20000 : 6000);
+/** Say something that happened, for some seconds. */
+export function toast(text) {
+	$("#toast").textContent = text;
+	$("#toast").hidden = false;
+	hide();
 }
 
 export const say = (text) => { $("#status").textContent = text; };
-export const quick = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -1,212 +1,191 @@
 // The question as one sees it: a picture to draw a box on, and what else it is made of.
 
 import { Cropper } from "./crop.js";
-import { $, API, call, h, icon, later, thumbnail } from "./dom.js";
-
-const WEIGHT = 2;
+import { $, API, button, call, h, icon, later, round, thumbnail } from "./dom.js";
 
 export class Question {
-	/** `on`: add(terms, fresh), change(terms, kind), trouble(problem). */
-	constructor(on) {
-		this.on = on;
+	/** `does`: add(terms, fresh), change(terms, kind). */
+	constructor(does) {
+		Object.assign(this, { does, terms: [], selected: 0, reads: false });
 		this.facts = new Map(); // what is known of a term's picture, by its id
-		this.selected = 0;
-		this.terms = [];
-		this.reads = false;
-		$("#add").addEventListener("submit", (event) => {
+		$("#add").onsubmit = (event) => {
 			event.preventDefault();
 			this.#addText($("#text").value.trim());
-		});
-		$("#file").addEventListener("change", async (event) => {
-			const files = [...event.target.files];
-			event.target.value = "";
-			await this.upload(files, this.terms.length === 0);
-		});
+		};
+		$("#choose").append(icon("picture"));
+		$("#choose").onclick = () => $("#file").click();
+		$("#file").onchange = ({ target }) => {
+			this.upload([...target.files], !this.terms.length);
+			target.value = "";
+		};
 	}
 
-	know(hit) {
-		this.facts.set(hit.id, { name: hit.name, width: hit.width, height: hit.height });
+	know({ id, name, width, height }) {
+		this.facts.set(id, { name, width, height });
 	}
 
 	readsWords(reads) {
 		this.reads = reads;
-		$("#text").placeholder = reads ? "words, or a picture’s address" : "https://… a picture’s address";
-		$("#text-label").textContent = reads ? "Words, or the address of a picture" : "Address of a picture";
+		$("#text").placeholder = $("#text").ariaLabel = reads ? "Words, or a picture’s address" : "A picture’s address";
 	}
 
 	/** Send pictures, and ask with them. */
-	async upload(files, fresh) {
-		const pictures = files.slice(0, 8);
-		if (!pictures.length) return;
-		this.trouble(null);
+	async upload(pictures, fresh) {
+		this.trouble("");
 		this.#waiting(pictures[0]);
+		let name;
 		try {
 			const terms = [];
-			for (const picture of pictures) {
+			for (const picture of pictures.slice(0, 8)) {
+				name = picture.name || "Pasted picture";
 				const form = new FormData();
-				form.append("picture", picture, picture.name || "picture");
+				form.append("picture", picture, name);
 				const sent = await call("POST", "/uploads", { form });
-				this.facts.set(sent.id, { name: picture.name || "Pasted picture", width: sent.width, height: sent.height });
+				this.know({ ...sent, name });
 				terms.push({ kind: "upload", value: sent.id, weight: 1, crop: null });
 			}
-			this.on.add(terms, fresh);
+			this.does.add(terms, fresh);
 		} catch (problem) {
 			this.show(this.terms);
-			this.trouble(problem.status ? `${pictures[0].name || "The picture"}: ${problem.message}` : problem.message);
+			this.trouble(problem.status ? `${name}: ${problem.message}` : problem.message);
 		}
 	}
 
-	#addText(text) {
-		if (!text) return $("#text").focus();
-		const kind = /^https?:\/\//i.test(text) ? "url" : "words";
-		if (kind === "words" && !this.reads) {
-			return this.trouble("This index’s model reads no words. Type an address that begins with https://, or choose a picture.");
+	#addText(value) {
+		const kind = /^https?:\/\//i.test(value) ? "url" : "words";
+		if (!value) $("#text").focus();
+		else if (kind === "words" && !this.reads)
+			this.trouble("This index’s model reads no words. Type an address that begins with https://, or choose a picture.");
+		else {
+			$("#text").value = "";
+			this.does.add([{ kind, value, weight: 1, crop: null }], false);
 		}
-		this.trouble(null);
-		$("#text").value = "";
-		this.on.add([{ kind, value: text, weight: 1, crop: null }], false);
 	}
 
 	trouble(text) {
 		$("#trouble").hidden = !text;
-		$("#trouble").textContent = text ?? "";
+		$("#trouble").textContent = text;
 	}
 
 	#name({ kind, value }) {
 		if (kind === "words") return `“${value}”`;
-		if (kind === "url") return URL.canParse(value) ? new URL(value).hostname : value;
-		return this.facts.get(value)?.name ?? (kind === "upload" ? "Your picture" : "Picture of the index");
+		if (kind === "url") return value.split("/")[2];
+		return this.facts.get(value)?.name ?? (kind === "upload" ? "your picture" : "a picture");
 	}
 
 	show(terms) {
-		const grown = terms.length > this.terms.length;
-		const focused = document.activeElement;
-		// What has the focus stays: a weight that is being moved, a box that is being drawn.
-		const kept = this.key === keyOf(terms) && $("#terms").contains(focused);
-		this.terms = terms;
-		this.key = keyOf(terms);
-		this.selected = Math.min(this.selected, Math.max(0, terms.length - 1));
-		$("#question").classList.toggle("empty", terms.length === 0);
+		const key = terms.map(({ kind, value, crop }) => kind + value + Boolean(crop)).join();
+		const [list, grown] = [$("#terms"), terms.length > this.terms.length];
+		// A weight that is being moved keeps the focus.
+		const kept = this.key === key && list.contains(document.activeElement);
+		this.selected = Math.max(0, Math.min(this.selected, terms.length - 1));
+		Object.assign(this, { terms, key });
+		$("#question").classList.toggle("empty", !terms.length);
 		this.#stage();
-		if (kept) terms.forEach((term, at) => this.#weighed($("#terms").children[at], term));
-		else $("#terms").replaceChildren(...terms.map((term, at) => this.#term(term, at, grown && at === terms.length - 1)));
+		if (kept) terms.forEach((term, at) => weighed(list.children[at], term, terms));
+		else list.replaceChildren(...terms.map((term, at) => this.#term(term, at)));
+		if (grown) list.lastChild.classList.add("fresh");
 		for (const { kind, value } of terms) if (kind === "id" && !this.facts.has(value)) this.#learn(value);
 	}
 
 	async #learn(id) {
 		this.facts.set(id, {});
-		try {
-			this.know(await call("GET", `/images/${id}/details`));
-			this.show(this.terms);
-		} catch {
-			this.facts.set(id, { name: "A picture that is gone" });
-		}
+		await call("GET", `/images/${id}/details`).then((all) => this.know(all), () => this.know({ id, name: "a picture that is gone" }));
+		this.key = null;
+		this.show(this.terms);
+	}
+
+	#change(at, change, kind) {
+		this.does.change(this.terms.map((each, index) => (index === at ? { ...each, ...change } : each)), kind);
 	}
 
 	#stage() {
 		const term = this.terms[this.selected];
-		const key = term ? `${term.kind} ${term.value} ${this.selected}` : "none";
-		if (this.staged === key) {
-			if (this.cropper && String(this.cropper.told) !== String(term.crop)) this.staged = null;
-			else return;
-		}
+		// What was drawn here needs no drawing; a box that Back brings does.
+		const key = term ? [term.kind, term.value, this.selected, term.crop].join() : "";
+		if (this.staged === key) return;
 		this.staged = key;
-		this.cropper = null;
-		$("#stage").replaceChildren(...(term ? this.#staged(term) : this.#invitation()));
-	}
-
-	#invitation() {
-		return [
-			icon("picture"),
-			h("p", { class: "big" }, "Drop a picture here"),
-			h("p", {}, "or paste one, or click one of yours"),
-			h("button", { class: "primary", onclick: () => $("#file").click() }, "Choose a picture"),
-		];
+		$("#stage").replaceChildren(...(term ? this.#staged(term, this.selected) : [
+			icon("picture"), h("p.big", "Drop a picture here"), h("p", "or paste one, or start with one of yours"),
+			h("button.primary", { onclick: () => $("#file").click() }, "Choose a picture"),
+		]));
 	}
 
 	#waiting(picture) {
 		const address = URL.createObjectURL(picture);
-		const image = h("img", { src: address, alt: "" });
-		image.addEventListener("load", () => URL.revokeObjectURL(address));
-		image.addEventListener("error", () => image.remove());
+		const image = h("img", { src: address, alt: "", onerror: () => image.remove(), onload: () => URL.revokeObjectURL(address) });
 		this.staged = "waiting";
-		$("#stage").replaceChildren(h("div", { class: "frame waiting" }, image), h("p", { class: "big" }, "Looking at it…"));
+		$("#stage").replaceChildren(h("div.frame.waiting", image), h("p.big", "Looking at it…"));
 	}
 
-	#staged(term) {
-		const sizes = h("div", { class: "tools" });
-		if (term.kind === "words") return [h("p", { class: "quote" }, this.#name(term))];
-		if (term.kind === "url") {
-			return [icon("globe"), h("p", { class: "address" }, term.value), h("p", {}, "The server fetches this picture.")];
-		}
-		const image = h("img", { alt: `The question: ${this.#name(term)}`, draggable: "false" });
-		const frame = h("div", { class: "frame" }, image);
-		image.addEventListener("load", () => frame.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight));
+	#staged(term, at) {
+		if (term.kind === "words") return [h("p.quote", this.#name(term))];
+		if (term.kind === "url") return [icon("globe"), h("p", term.value), h("p", "The server fetches this picture.")];
+		const shape = (width, height) => frame.style.setProperty("--ratio", width / height);
+		const image = h("img", {
+			alt: `The question: ${this.#name(term)}`, draggable: "false", src: source(term, 1024),
+			onload: () => shape(image.naturalWidth, image.naturalHeight),
+			onerror: () => frame.replaceChildren(h("p", "This picture cannot be shown any more.")),
+		});
+		const frame = h("div.frame", image);
 		const { width, height } = this.facts.get(term.value) ?? {};
-		if (width) frame.style.setProperty("--ratio", width / height);
-		image.addEventListener("error", () => frame.classList.add("gone"));
-		image.src = picture(term, 1024);
-		const at = this.selected;
+		if (width) shape(width, height);
+		const tools = h("div.tools");
 		const cropper = new Cropper(frame, term.crop, (crop) => {
-			cropper.told = crop;
+			this.staged = [term.kind, term.value, at, crop].join();
 			draw(crop);
-			this.on.change(this.terms.map((each, index) => (index === at ? { ...each, crop } : each)), "crop");
+			this.#change(at, { crop }, "crop");
 		});
-		cropper.told = term.crop;
-		this.cropper = cropper;
-		const draw = (crop) => sizes.replaceChildren(
-			crop
-				? h("button", { class: "quiet", onclick: () => { cropper.clear(); $("button", sizes).focus(); } }, icon("close"), "The whole picture")
-				: h("button", { class: "quiet", onclick: () => cropper.begin() }, icon("crop"), "Search for a part"),
-			h("span", { id: "crop-keys", class: "hint" },
-				crop ? "Arrows move it, Shift and arrows resize it" : "or draw a box on the picture"));
+		const whole = () => {
+			cropper.clear();
+			tools.firstChild.focus();
+		};
+		const draw = (crop) => tools.replaceChildren(
+			crop ? button([icon("close"), "The whole picture"], whole) : button([icon("crop"), "Search for a part"], () => cropper.begin()),
+			h("span.hint", { id: "crop-keys" }, crop ? "Arrows move it, with Shift they resize it" : "or draw a box on the picture"));
 		draw(term.crop);
-		return [frame, sizes];
+		return [frame, tools];
 	}
 
-	#term(term, at, fresh) {
+	#term(term, at) {
 		const name = this.#name(term);
-		const small = ["id", "upload"].includes(term.kind)
-			? h("img", { src: picture(term, 128), alt: "" })
-			: icon(term.kind === "url" ? "globe" : "words");
-		const change = later(120, (weight) =>
-			this.on.change(this.terms.map((each, index) => (index === at ? { ...each, weight } : each)), "weight"));
+		const seen = term.kind === "id" || term.kind === "upload";
+		const small = seen ? h("img", { src: source(term, 128), alt: "", onerror: () => small.remove() }) : icon(term.kind === "url" ? "globe" : "words");
+		const change = later(120, (weight) => this.#change(at, { weight }, "weight"));
 		const range = h("input", {
-			type: "range", min: -WEIGHT, max: WEIGHT, step: 0.25, value: term.weight, "aria-label": `Weight of ${name}`,
+			type: "range", min: -2, max: 2, step: 0.25, value: term.weight, "aria-label": `Weight of ${name}`,
+			oninput: () => {
+				const weight = Number(range.value) || 0.25 * Math.sign(term.weight); // 0 would be no term
+				weighed(item, { weight }, this.terms);
+				change(weight);
+			},
 		});
-		range.addEventListener("input", () => {
-			this.#weighed(item, { ...term, weight: Number(range.value) });
-			change(Number(range.value) || 0.25 * Math.sign(term.weight));
-		});
-		const item = h("li", { class: `term${fresh ? " fresh" : ""}` },
-			h("button", {
-				class: "small", "aria-pressed": String(at === this.selected), "aria-label": `Show ${name}`,
-				onclick: () => { this.selected = at; this.show(this.terms); $("#terms").children[at].firstChild.focus(); },
-			}, small),
-			h("div", { class: "weighing" },
-				h("p", {}, h("span", { class: "sign" }), h("span", { class: "name", title: name }, name), term.crop && h("span", { class: "part", title: "a part of it" }, icon("crop"))),
-				h("label", { class: "weight" }, range, h("output", {}))),
-			h("button", {
-				class: "round", "aria-label": `Take ${name} out of the question`, title: "Take it out",
-				onclick: () => this.#remove(at),
-			}, icon("close")));
-		this.#weighed(item, term);
+		const select = () => {
+			this.selected = at;
+			this.show(this.terms);
+			$("#terms").children[at].firstChild.focus();
+		};
+		const item = h("li.term",
+			h("button.small", { "aria-pressed": String(at === this.selected), "aria-label": `Show ${name}`, onclick: select }, small),
+			h("div.weighing",
+				h("p", h("span.sign"), h("span.name", { title: name }, name), term.crop && icon("crop")),
+				h("label", range, h("output"))),
+			round(`Take ${name} out of the question`, "close", () => this.#remove(at)));
+		weighed(item, term, this.terms);
 		return item;
 	}
 
-	#weighed(item, { weight }) {
-		item.dataset.sign = weight < 0 ? "less" : "more";
-		$(".sign", item).textContent = weight < 0 ? "less like " : this.terms.length > 1 ? "more like " : "like ";
-		$("output", item).textContent = `${weight < 0 ? "−" : ""}${Math.abs(weight)}`;
-		$("input", item).setAttribute("aria-valuetext", `${weight < 0 ? "less like it, " : ""}${Math.abs(weight)}`);
-	}
-
 	#remove(at) {
-		this.on.change(this.terms.filter((_, index) => index !== at), "terms");
+		this.does.change(this.terms.filter((_, index) => index !== at), "");
 		const next = $("#terms").children[Math.min(at, this.terms.length - 1)];
-		($("button:last-child", next ?? $("#stage")) ?? $("#text")).focus();
+		(next ? next.lastChild : $("#stage button")).focus();
 	}
 }
 
-const keyOf = (terms) => terms.map(({ kind, value, crop }) => `${kind}:${value}:${crop ? 1 : 0}`).join(" ");
-const picture = ({ kind, value }, size) => (kind === "id" ? thumbnail(value, size) : `${API}/uploads/${value}`);
+function weighed(item, { weight }, { length }) {
+	item.dataset.sign = weight < 0 ? "less" : "more";
+	$(".sign", item).textContent = weight < 0 ? "less like" : length > 1 ? "more like" : "like";
+	$("output", item).textContent = `${weight < 0 ? "−" : ""}${Math.abs(weight)}`;
+}
+
+const source = ({ kind, value }, size) => (kind === "id" ? thumbnail(value, size) : `${API}/uploads/${value}`);

@@ -1,7 +1,7 @@
-// What is asked, and how it is written into the address: a question is a link.
+// What is asked, and how it stands in the address: a question is a link.
 
-const KINDS = ["id", "upload", "url", "words"];
-// "0.5[10,10,50,50]:" before a term: its weight, and the part of it in percent.
+const ID = /^[0-9a-f]{32}$/;
+// "0.5[10,10,50,50]:" before a term is its weight, and the part of it in percent.
 const PREFIX = /^(-?\d+(?:\.\d+)?)(?:\[(\d[\d.]*(?:,\d[\d.]*){3})\])?:/;
 
 export const EMPTY = { view: "search", terms: [], where: "", min: null, auto: false, diverse: false, show: null };
@@ -9,52 +9,36 @@ export const EMPTY = { view: "search", terms: [], where: "", min: null, auto: fa
 export function read(search) {
 	const state = { ...EMPTY, terms: [] };
 	for (const [name, text] of new URLSearchParams(search)) {
-		if (KINDS.includes(name)) {
-			const found = PREFIX.exec(text);
-			const value = found ? text.slice(found[0].length) : text;
-			if ((name === "id" || name === "upload") && !/^[0-9a-f]{32}$/.test(value)) continue;
-			const crop = found?.[2] ? found[2].split(",").map(Number) : null;
-			state.terms.push({ kind: name, value, weight: found ? Number(found[1]) : 1, crop });
+		if (["id", "upload", "url", "words"].includes(name)) {
+			const [prefix = "", weight = 1, crop] = PREFIX.exec(text) ?? [];
+			const value = text.slice(prefix.length);
+			if (name === "url" || name === "words" || ID.test(value))
+				state.terms.push({ kind: name, value, weight: Number(weight), crop: crop ? crop.split(",").map(Number) : null });
 		} else if (name === "view" && ["duplicates", "index"].includes(text)) state.view = text;
 		else if (name === "where") state.where = text;
 		else if (name === "min" && Number.isFinite(Number(text))) state.min = Number(text);
 		else if (name === "auto" || name === "diverse") state[name] = true;
-		else if (name === "show" && /^[0-9a-f]{32}$/.test(text)) state.show = text;
+		else if (name === "show" && ID.test(text)) state.show = text;
 	}
 	return state;
 }
 
-export function write(state) {
+export function write({ view, terms, where, min, auto, diverse, show }) {
+	if (view !== "search") return `/?view=${view}`;
 	const parameters = new URLSearchParams();
-	if (state.view !== "search") parameters.set("view", state.view);
-	for (const { kind, value, weight, crop } of state.view === "search" ? state.terms : []) {
+	for (const { kind, value, weight, crop } of terms) {
 		const plain = weight === 1 && !crop && !PREFIX.test(value);
-		parameters.append(kind, plain ? value : `${weight}${crop ? `[${crop.join()}]` : ""}:${value}`);
+		parameters.append(kind, plain ? value : `${weight}${crop ? `[${crop}]` : ""}:${value}`);
 	}
-	if (state.view === "search") {
-		if (state.where) parameters.set("where", state.where);
-		if (state.min !== null) parameters.set("min", state.min);
-		if (state.auto) parameters.set("auto", "1");
-		if (state.diverse) parameters.set("diverse", "1");
-		if (state.show) parameters.set("show", state.show);
-	}
-	const text = parameters.toString();
-	return text ? `/?${text}` : "/";
+	for (const [name, value] of Object.entries({ where, min, auto: auto && 1, diverse: diverse && 1, show }))
+		if (value || value === 0) parameters.set(name, value);
+	return parameters.size ? `/?${parameters}` : "/";
 }
 
 /** The question as the server takes it. */
-export function question({ terms, where, min, auto, diverse }, { limit, offset }) {
-	return {
-		terms: terms.map(({ kind, value, weight, crop }) => ({
-			[kind]: value,
-			weight,
-			...(crop && { crop: crop.map((part) => `${part}%`).join() }),
-		})),
-		limit,
-		offset,
-		where: where || null,
-		min_score: min,
-		auto,
-		diverse,
-	};
-}
+export const question = ({ terms, where, min, auto, diverse }, page) => ({
+	terms: terms.map(({ kind, value, weight, crop }) => ({
+		[kind]: value, weight, crop: crop && crop.map((part) => `${part}%`).join(),
+	})),
+	where: where || null, min_score: min, auto, diverse, ...page,
+});

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
-
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
@@ -67,7 +65,7 @@ def info(service: Served) -> Info:
         reads_words=reads_words(service.index.embedder),
         collection=known.collection,
         fields=[name for name in fields if name not in hidden],
-        roots=[Root(name=PurePath(root).name or root) for root in options.roots],
+        roots=[Root(name=name) for name in service.roots.folders],
         show_paths=options.show_paths,
         allow_trash=options.allow_trash,
         limits=Limits(

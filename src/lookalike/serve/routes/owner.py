@@ -76,8 +76,8 @@ async def served(service: Served) -> Response:
 async def model(service: Served) -> Response:
     """How pictures are prepared for the model; nothing where a program has brought its own."""
     embedder = service.index.embedder
-    known = isinstance(embedder, ModelEmbedder)
-    return await _answer(lambda: (embedder.description, embedder.batch_size) if known else None)
+    own = embedder if isinstance(embedder, ModelEmbedder) else None
+    return await _answer(lambda: own and (own.description, own.batch_size))
 
 
 @lent.post("/embed")
