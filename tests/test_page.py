@@ -85,7 +85,9 @@ class Visit:
         return self.page.locator(f".tile:has([aria-label^='{name}'])")
 
     def chips(self) -> list[str]:
-        return [" ".join(each.split()) for each in self.page.locator(".weighing p").all_inner_texts()]
+        return [
+            " ".join(each.split()) for each in self.page.locator(".weighing p").all_inner_texts()
+        ]
 
     def violations(self) -> list[str]:
         """What axe-core finds serious or critical."""
@@ -98,7 +100,9 @@ class Visit:
 
     def is_too_wide(self) -> bool:
         return bool(
-            self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+            self.page.evaluate(
+                "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+            )
         )
 
 
@@ -196,7 +200,9 @@ def test_the_page_is_small_and_has_no_inline_scripts_or_styles() -> None:
     assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*src=)", text)
     for file in files:
         content = file.read_text(encoding="utf-8")
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", content)
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", content
+        )
 
 
 @needs_browser
@@ -215,7 +221,9 @@ def test_from_a_drop_to_a_part_to_more_like_this_to_a_filter_and_back(
 
     box = page.locator("#stage .frame").bounding_box()
     assert box
-    at = [(box["x"] + box["width"] * part, box["y"] + box["height"] * part) for part in (0.25, 0.75)]
+    at = [
+        (box["x"] + box["width"] * part, box["y"] + box["height"] * part) for part in (0.25, 0.75)
+    ]
     page.mouse.move(*at[0])
     page.mouse.down()
     page.mouse.move(*at[1], steps=5)
@@ -223,7 +231,9 @@ def test_from_a_drop_to_a_part_to_more_like_this_to_a_filter_and_back(
     page.wait_for_url(re.compile(r"upload=1%5B"))
     this.settled()
     part = page.url
-    x, y, width, height = map(float, re.findall(r"[\d.]+", part.split("%5B")[1].split("%5D")[0].replace("%2C", ",")))
+    x, y, width, height = map(
+        float, re.findall(r"[\d.]+", part.split("%5B")[1].split("%5D")[0].replace("%2C", ","))
+    )
     assert (x, y, width, height) == pytest.approx((25, 25, 50, 50), abs=1)
     # Other scores than those of the whole picture, whose copy is in the index.
     assert page.locator(".label span:first-child").first.inner_text() < scores[0]
@@ -237,7 +247,11 @@ def test_from_a_drop_to_a_part_to_more_like_this_to_a_filter_and_back(
     page.get_by_role("button", name="Less like marigold.jpg").click()
     expect(page.locator(".term")).to_have_count(3)
     this.settled()
-    assert this.chips() == ["more like daffodil.webp", "more like petunia.jpg", "less like marigold.jpg"]
+    assert this.chips() == [
+        "more like daffodil.webp",
+        "more like petunia.jpg",
+        "less like marigold.jpg",
+    ]
     expect(page.locator(".term").last.locator("output")).to_have_text("−0.5")
     three = page.url
 
@@ -296,7 +310,9 @@ def test_weights_and_terms_change_what_is_found(visit: Open, samples: Path) -> N
     page.locator("#score").fill("0.5")
     page.wait_for_url(re.compile("min=0.5"))
     this.settled()
-    assert all(float(each) >= 0.5 for each in page.locator(".label span:first-child").all_inner_texts())
+    assert all(
+        float(each) >= 0.5 for each in page.locator(".label span:first-child").all_inner_texts()
+    )
     page.check("#diverse")
     page.wait_for_url(re.compile("diverse=1"))
 
@@ -420,7 +436,9 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(visit: Open, samples: Path)
 
 
 @needs_browser
-def test_what_goes_wrong_is_said_with_what_to_do(visit: Open, samples: Path, tmp_path: Path) -> None:
+def test_what_goes_wrong_is_said_with_what_to_do(
+    visit: Open, samples: Path, tmp_path: Path
+) -> None:
     this = visit()
     page = this.page
     this.ask_with(samples / "deer" / "fawn.jpg")
@@ -504,7 +522,9 @@ def test_duplicates_are_kept_and_discarded(visit: Open, pictures: Path) -> None:
 
 
 @needs_browser
-def test_a_picture_is_taken_out_of_the_index_after_asking_again(visit: Open, pictures: Path) -> None:
+def test_a_picture_is_taken_out_of_the_index_after_asking_again(
+    visit: Open, pictures: Path
+) -> None:
     this = visit()
     page = this.page
     this.open("/?where=" + quote('path under "' + str(pictures / "planets") + '"'))
