@@ -29,7 +29,6 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
-import uvicorn
 from measure import (
     SAMPLES,
     arguments,
@@ -44,7 +43,9 @@ from pymilvus import MilvusClient
 from lookalike import Index, Settings, load_embedder
 from lookalike.records import ImageFile, Stamp, row_id
 from lookalike.serve.app import create_app
+from lookalike.serve.guarding import guarded
 from lookalike.serve.options import ServeOptions
+from lookalike.serve.running import Server, listen
 from lookalike.store import schema
 from lookalike.store.milvus import MilvusStore
 
@@ -103,7 +104,7 @@ def parts_alone(database: str, rows: int, rounds: int) -> dict[str, float]:
 
 def serve(database: str, port: int, batch: int, folder: str, wanted: Event, done: Event) -> None:
     """A server that indexes a folder when it is `wanted`."""
-    settings = Settings()
+    settings = Settings(requests_per_minute=0)
     with Index.open(database, settings=settings) as index:
         index.embedder.load()
 
@@ -113,12 +114,16 @@ def serve(database: str, port: int, batch: int, folder: str, wanted: Event, done
                 done.set()
 
         threading.Thread(target=add, daemon=True).start()
-        app = create_app(index, options=ServeOptions(port=port, batch=batch), settings=settings)
-        uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+        options = ServeOptions(port=port, batch=batch)
+        app = create_app(index, options=options, settings=settings)
+        server = Server(
+            guarded(app, app.state.service), on_started=lambda: None, on_stop=lambda number: None
+        )
+        server.run([listen("127.0.0.1", port)])
 
 
 @dataclass
-class Server:
+class Running:
     """One that runs, and what tells it to index."""
 
     port: int
@@ -133,7 +138,7 @@ class Server:
 
 
 @contextmanager
-def running(database: str, *, batch: int, folder: str) -> Iterator[Server]:
+def running(database: str, *, batch: int, folder: str) -> Iterator[Running]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -142,14 +147,13 @@ def running(database: str, *, batch: int, folder: str) -> Iterator[Server]:
     process = context.Process(target=serve, args=[database, port, batch, folder, wanted, done])
     process.start()
     try:
-        for _ in range(600):
+        while process.is_alive():
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 break
             except OSError:
                 time.sleep(0.1)
-        assert process.pid is not None
-        yield Server(port, process.pid, wanted, done)
+        yield Running(port, process.pid or 0, wanted, done)
     finally:
         process.terminate()
         process.join(20)
@@ -191,19 +195,22 @@ class Load:
     errors: list[str] = field(default_factory=list)
 
     @property
-    def all(self) -> list[float]:
+    def every(self) -> list[float]:
+        """The times of all kinds."""
         return [each for times in self.times.values() for each in times]
 
     @property
     def per_second(self) -> float:
-        return len(self.all) / self.seconds
+        """Answers."""
+        return len(self.every) / self.seconds
 
     def quantile(self, share: float) -> float:
-        return float(np.quantile(self.all, share))
+        """Milliseconds that this share of the answers took at most."""
+        return float(np.quantile(self.every, share))
 
 
 def asked(
-    server: Server,
+    server: Running,
     questions: dict[str, list[Body]],
     *,
     clients: int,
@@ -218,7 +225,7 @@ def asked(
         chance = random.Random(seed)
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         while time.perf_counter() - started < seconds and not (until and until.is_set()):
-            (kind,) = chance.choices(list(SHARES), SHARES.values())
+            (kind,) = chance.choices(list(SHARES), list(SHARES.values()))
             content_type, body = chance.choice(questions[kind])
             began = time.perf_counter()
             try:

@@ -30,6 +30,7 @@ from lookalike.sources.names import absolute
 
 LEAST_TOKEN = 16
 STOP_S = 25
+SERVER_WAIT_S = 5  # clients are told sooner than commands that a database has gone away
 
 
 def serve(
@@ -99,10 +100,11 @@ def serve(
             roots=tuple(_folder(folder) for folder in root or ()),
             show_paths=show_paths,
             allow_trash=allow_trash,
-            max_upload_bytes=settings.max_upload_bytes,
         )
         _check_token(options.token, private=options.is_private)
         _choose_log(verbose)
+        if not os.environ.get("LOOKALIKE_SERVER_WAIT_S"):
+            settings = dataclasses.replace(settings, server_wait_s=SERVER_WAIT_S)
         with (
             listen(host, port) as listener,
             Index.open(db, token=token, collection=collection, settings=settings) as opened,

@@ -19,7 +19,16 @@ _Asked = tuple[Query, Wanted, "Future[list[Hit]]"]
 class Batching:
     """One thread asks; what arrives meanwhile is its next batch, so that nobody waits alone."""
 
-    def __init__(self, index: Index, *, most: int, on_batch: Callable[[int], None]) -> None:
+    def __init__(
+        self, index: Index, *, most: int, on_batch: Callable[[int], None] = lambda size: None
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            index: what is asked.
+            most: so many questions at most are asked together.
+            on_batch: is called with the number of questions that were.
+        """
         self._index, self._most, self._on_batch = index, most, on_batch
         self._waiting: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._starting = threading.Lock()
@@ -59,5 +68,6 @@ class Batching:
             for future in futures:
                 future.set_exception(error)
         else:
+            self._on_batch(len(batch))
             for future, hits in zip(futures, found, strict=True):
                 future.set_result(hits)

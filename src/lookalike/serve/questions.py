@@ -48,8 +48,8 @@ class Questions:
         self._index, self._options, self._settings = index, options, settings
         self._of_clients = dataclasses.replace(
             settings,
-            max_pixels=min(settings.max_pixels, options.max_upload_pixels),
-            max_bytes=min(settings.max_bytes, options.max_upload_bytes),
+            max_pixels=min(settings.max_pixels, settings.max_upload_pixels),
+            max_bytes=min(settings.max_bytes, settings.max_upload_bytes),
         )
         self._uploads, self._decoders = uploads, decoders
         self._fetching = threading.Semaphore(FETCHES)

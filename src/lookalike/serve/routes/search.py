@@ -182,7 +182,7 @@ def _terms(text: str) -> Any:
 
 async def file_of(sent: UploadFile, service: Service) -> bytes:
     """The bytes of a file that came in a form."""
-    limit = service.options.max_upload_bytes
+    limit = service.settings.max_upload_bytes
     if (sent.size or 0) > limit:
         message = f"The picture has more than {limit:,} bytes."
         raise Refused(413, "too_large", message, field="picture")
