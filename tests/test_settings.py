@@ -38,6 +38,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "allow_private_urls": 1,
         "server_wait_s": 5,
         "max_upload_bytes": 19,
+        "max_upload_pixels": 23,
         "max_upload_seconds": 4,
         "requests_per_minute": 0,
         "concurrent_requests": 2,
