@@ -19,9 +19,7 @@ _Asked = tuple[Query, Wanted, "Future[list[Hit]]"]
 class Batching:
     """One thread asks; what arrives meanwhile is its next batch, so that nobody waits alone."""
 
-    def __init__(
-        self, index: Index, *, most: int, on_batch: Callable[[int], None] = lambda size: None
-    ) -> None:
+    def __init__(self, index: Index, *, most: int, on_batch: Callable[[int], None]) -> None:
         """Start nothing yet.
 
         Args:
@@ -54,6 +52,7 @@ class Batching:
     def _answer(self, batch: Sequence[_Asked]) -> None:
         if not batch:
             return
+        self._on_batch(len(batch))
         queries, wanted, futures = zip(*batch, strict=True)
         try:
             found = self._index.search_each(queries, wanted)
@@ -67,6 +66,5 @@ class Batching:
             for future in futures:
                 future.set_exception(error)
         else:
-            self._on_batch(len(batch))
             for future, hits in zip(futures, found, strict=True):
                 future.set_result(hits)
