@@ -66,7 +66,7 @@ def test_groups_are_those_of_the_library_and_are_looked_for_once(
     looked: list[str] = []
     look = index.duplicates
 
-    def counted(**asked: str) -> Any:
+    def counted(**asked: Any) -> Any:
         looked.append(asked["level"])
         return look(**asked)
 
