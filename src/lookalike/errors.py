@@ -2,21 +2,22 @@
 
 LookalikeError
 ├── InvalidSetting            an environment variable or option with an impossible value
-├── DownloadFailed            the sample pictures could not be fetched or unpacked
-├── SourceNotFound            a folder or file to index that is not there
-├── WatchFailed               folders whose changes the system does not tell
 ├── InvalidQuestion           a question or filter that makes no sense, or not for this index
-├── ExportUnusable            a file to import that is no export, or a damaged one
 ├── LabelsUnusable            labels that nothing can be measured with
-├── InvalidMetadata           fields of the user's own that cannot be stored, or a bad file of them
-├── UndoFileUnusable          the record of what was done with files cannot be written or read
 ├── AddressUnusable           an address that a server cannot listen at
 ├── TokenUnsafe               a server for others without a token, or with one that can be guessed
 ├── ExtraMissing              it needs an optional part of lookalike
-├── PictureError              one picture; indexing skips it, a search cannot go on
-│   ├── PictureUnreadable     its bytes could not be had
-│   └── PictureDamaged        its bytes are no picture, or a broken one
-│       └── PictureTooLarge   it has more pixels than are decoded
+├── PathUnusable              what is at a path or an address: one of these
+│   ├── SourceNotFound        a folder or file to index that is not there
+│   ├── ExportUnusable        a file to import that is no export, or a damaged one
+│   ├── InvalidMetadata       fields of the user's own that cannot be stored, or a bad file of them
+│   ├── UndoFileUnusable      the record of what was done with files cannot be written or read
+│   ├── DownloadFailed        the sample pictures could not be fetched or unpacked
+│   ├── WatchFailed           folders whose changes the system does not tell
+│   └── PictureError          one picture; indexing skips it, a search cannot go on
+│       ├── PictureUnreadable its bytes could not be had
+│       └── PictureDamaged    its bytes are no picture, or a broken one
+│           └── PictureTooLarge   it has more pixels than are decoded
 ├── ModelError
 │   ├── UnknownModel          no such model here
 │   ├── ModelUnusable         the model's files are missing or damaged
@@ -52,6 +53,16 @@ class LookalikeError(Exception):
     """The base of all errors: says what happened, to which thing, and what to do."""
 
 
+class PathUnusable(LookalikeError):
+    """What is at `path`, a path or address, cannot be used; `reason` says why, without the path."""
+
+    form = "{path}: {reason}."
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(self.form.format(path=path, reason=reason))
+
+
 class InvalidSetting(LookalikeError):
     """A setting has an impossible value."""
 
@@ -60,28 +71,20 @@ class InvalidSetting(LookalikeError):
         super().__init__(f"{name} is {value!r}, but must be {expected}.")
 
 
-class DownloadFailed(LookalikeError):
+class DownloadFailed(PathUnusable):
     """A file could not be fetched, or is not what was expected; `reason` also says what to do."""
 
-    def __init__(self, url: str, reason: str) -> None:
-        self.url, self.reason = url, reason
-        super().__init__(f"{url}: {reason}.")
 
-
-class SourceNotFound(LookalikeError):
+class SourceNotFound(PathUnusable):
     """A file or folder that was to be indexed is not there."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        self.path, self.reason = path, reason
-        super().__init__(f"{path} {reason}. Nothing was changed; check the spelling.")
+    form = "{path} {reason}. Nothing was changed; check the spelling."
 
 
-class WatchFailed(LookalikeError):
+class WatchFailed(PathUnusable):
     """The system does not tell what changes in these folders."""
 
-    def __init__(self, folders: str, reason: str) -> None:
-        self.folders, self.reason = folders, reason
-        super().__init__(f"{folders} cannot be watched: {reason}.")
+    form = "{path} cannot be watched: {reason}."
 
 
 class InvalidQuestion(LookalikeError):
@@ -95,32 +98,24 @@ class InvalidQuestion(LookalikeError):
         super().__init__(message)
 
 
-class ExportUnusable(LookalikeError):
+class ExportUnusable(PathUnusable):
     """What is to be imported is no export of an index, or a damaged one."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        self.path, self.reason = path, reason
-        super().__init__(f"{path} cannot be imported: {reason}. Export the index again.")
+    form = "{path} cannot be imported: {reason}. Export the index again."
 
 
 class LabelsUnusable(LookalikeError):
     """The labels of the pictures cannot be read, or nothing can be measured with them."""
 
 
-class InvalidMetadata(LookalikeError):
+class InvalidMetadata(PathUnusable):
     """Fields of the user's own cannot be stored; `path` is the picture, or the file of fields."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        self.path, self.reason = path, reason
-        super().__init__(f"{path}: {reason}.")
 
-
-class UndoFileUnusable(LookalikeError):
+class UndoFileUnusable(PathUnusable):
     """The record of what was done with files cannot be written, or is none."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        self.path, self.reason = path, reason
-        super().__init__(f"The undo file {path} {reason}.")
+    form = "The undo file {path} {reason}."
 
 
 class AddressUnusable(LookalikeError):
@@ -147,12 +142,8 @@ class ExtraMissing(LookalikeError):
         super().__init__(f"{what} needs {extra}; install it with: pip install 'lookalike[{extra}]'")
 
 
-class PictureError(LookalikeError):
+class PictureError(PathUnusable):
     """A picture cannot be used; `reason` says why, without the path."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        self.path, self.reason = path, reason
-        super().__init__(f"{path}: {reason}.")
 
 
 class PictureUnreadable(PictureError):

@@ -26,7 +26,7 @@ from lookalike.errors import (
     ModelUnusable,
 )
 from lookalike.ingest.scan import Scan
-from lookalike.owner.note import NOTE
+from lookalike.owner import NOTE
 from lookalike.records import ImageFile
 from lookalike.settings import Settings, default_database
 from lookalike.sources.names import absolute

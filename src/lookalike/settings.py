@@ -95,7 +95,8 @@ class Settings:
     allow_private_urls: int = _setting(
         0,
         unit="0 or 1",
-        help="Whether a question may name an address on this machine or in its own network.",
+        help="Whether a question, or a picture shown from an index, may have an address on this "
+        "machine or in its network.",
     )
     server_wait_s: int = _setting(
         60,

@@ -30,6 +30,7 @@ from lookalike.sources.names import absolute
 
 LEAST_TOKEN = 16
 STOP_S = 25
+SERVER_WAIT_S = 5  # clients are told sooner than commands that a database has gone away
 
 
 def serve(
@@ -102,6 +103,8 @@ def serve(
         )
         _check_token(options.token, private=options.is_private)
         _choose_log(verbose)
+        if not os.environ.get("LOOKALIKE_SERVER_WAIT_S"):
+            settings = dataclasses.replace(settings, server_wait_s=SERVER_WAIT_S)
         with (
             listen(host, port) as listener,
             Index.open(db, token=token, collection=collection, settings=settings) as opened,

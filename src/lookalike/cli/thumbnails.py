@@ -29,7 +29,7 @@ class Thumbnails:
 
     def __init__(self, side: int) -> None:
         self._side, self._settings = side, Settings.from_environment()
-        self._reader = Reader.of(self._settings)
+        self._reader = Reader.of(self._settings, public=True)
         self._pool = Impatient(self._settings.workers, "lookalike-thumbnail", SECONDS)
 
     def small(self, pictures: Sequence[Shown]) -> Iterator[Image.Image | PictureError]:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-NOTE = "serve.json"
+import msgspec
+
+from lookalike.owner import NOTE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +54,9 @@ def proof_of(secret: str, nonce: str) -> str:
 def read(database: Path) -> Note | None:
     """The note in a database's folder, if there is one about this very folder."""
     try:
-        known = json.loads((database / NOTE).read_bytes())
-        note = Note(**known)
+        note = msgspec.json.decode((database / NOTE).read_bytes(), type=Note)
         return note if note.folder == folder_id(database) else None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, msgspec.DecodeError):
         return None
 
 
@@ -64,8 +64,8 @@ def write(database: Path, note: Note) -> None:
     """Put it there, as a whole, in place of another."""
     part = database / f"{NOTE}.{os.getpid()}"
     part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
-        json.dump(asdict(note), file)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
+        file.write(msgspec.json.encode(note))
     part.replace(database / NOTE)
 
 

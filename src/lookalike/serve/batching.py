@@ -19,7 +19,9 @@ _Asked = tuple[Query, Wanted, "Future[list[Hit]]"]
 class Batching:
     """One thread asks; what arrives meanwhile is its next batch, so that nobody waits alone."""
 
-    def __init__(self, index: Index, *, most: int, on_batch: Callable[[int], None]) -> None:
+    def __init__(
+        self, index: Index, *, most: int, on_batch: Callable[[int], None] = lambda size: None
+    ) -> None:
         """Start nothing yet.
 
         Args:

@@ -16,6 +16,8 @@ import json
 import os
 from pathlib import Path
 
+from lookalike.owner import NOTE
+
 
 def finish_flushes(database: Path) -> None:
     """Delete the logs whose rows are in files; no other process can be writing them now.
@@ -60,9 +62,11 @@ class RowFiles:
 
 
 def size_bytes(database: Path) -> int:
-    """Bytes that all files take."""
+    """Bytes that all files take, whether a server has it open or not."""
     size = 0
     for path in database.rglob("*"):
+        if path.name == NOTE:
+            continue
         with contextlib.suppress(FileNotFoundError):
             size += path.stat().st_size if path.is_file() else 0
     return size
