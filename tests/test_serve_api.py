@@ -487,6 +487,8 @@ def test_an_address_is_asked_only_if_it_is_public_or_that_is_allowed(
         body = {"terms": [{"url": site.url}], "limit": 5}
         refused = place.client.post(f"{API}/search", json=body)
         assert place.refused(refused)[:2] == (422, "invalid_question")
+        named = {"terms": [{"url": site.url.replace("127.0.0.1", "localhost")}]}
+        assert "127.0.0.1" not in place.client.post(f"{API}/search", json=named).text
         assert site.asked == []
         allowed = Settings(allow_private_urls=1, max_upload_bytes=6000)
         with served(place.index, cache=tmp_path, settings=allowed) as client:

@@ -68,6 +68,5 @@ class Batching:
             for future in futures:
                 future.set_exception(error)
         else:
-            self._on_batch(len(batch))
             for future, hits in zip(futures, found, strict=True):
                 future.set_result(hits)

@@ -154,6 +154,12 @@ class Questions:
                 timeout_s=min(limits.max_seconds, FETCH_S),
                 allow_private=bool(limits.allow_private_urls),
             )
+        except InvalidQuestion:
+            # Its message has the IP address behind a name, which may be one of this network only.
+            raise InvalidQuestion(
+                "This address is not asked, or one that it leads to: only public http and https "
+                "addresses without a name or password are (LOOKALIKE_ALLOW_PRIVATE_URLS)."
+            ) from None
         finally:
             self._fetching.release()
         return Encoded(data, THE_PICTURE)
