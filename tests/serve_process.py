@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +55,11 @@ class Command:
 
 
 @contextlib.contextmanager
-def command(*options: str | Path, **environment: str) -> Iterator[Command]:
-    """``lookalike serve`` with these options, at a port that is free."""
-    words = [sys.executable, "-m", "lookalike", "serve", "--port", "0", *map(str, options)]
+def command(
+    *options: str | Path, program: Sequence[str] = ("-m", "lookalike"), **environment: str
+) -> Iterator[Command]:
+    """``lookalike serve`` with these options, at a port that is free; `program` stands for it."""
+    words = [sys.executable, *program, "serve", "--port", "0", *map(str, options)]
     process = subprocess.Popen(
         words,
         stdout=subprocess.PIPE,

@@ -178,6 +178,30 @@ def test_several_questions_are_one_call(
     store.close()
 
 
+def test_more_questions_than_a_message_holds_are_several_calls(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(new_place("lite", tmp_path, request), units(80))
+    questions, wanted = units(7, seed=20), Wanted(limit=5, offset=1)
+    expected = answers(questions, wanted, store)
+    sizes = []
+    asked = store._database.search
+
+    def search(collection: str, **options: Any) -> list[list[dict[str, Any]]]:
+        sizes.append(len(options["data"]))
+        return asked(collection, **options)
+
+    monkeypatch.setattr(store._database, "search", search)
+    for limits, calls in (({"_page_rows": 3}, [3, 3, 1]), ({"_message_hits": 14}, [2, 2, 2, 1])):
+        with monkeypatch.context() as patch:
+            for name, value in limits.items():
+                patch.setattr(store, name, value)
+            sizes.clear()
+            assert list(map(paths, answers(questions, wanted, store))) == list(map(paths, expected))
+        assert sizes == calls
+    store.close()
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_least_score_keeps_what_is_as_close_in_every_metric(
     metric: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -33,7 +33,7 @@ def test_a_connection_that_never_gets_further_is_given_up(tmp_path: Path) -> Non
         with pytest.raises(DownloadFailed) as failed:
             fetch(site, tmp_path / "file")
         assert site.starts == [0, 1_500_000, 1_500_000]
-        assert failed.value.url == site.url
+        assert failed.value.path == site.url
         assert failed.value.reason == (
             "the connection broke; 1.5 MB had arrived, run the same command again to go on"
         )

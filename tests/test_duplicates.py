@@ -97,6 +97,10 @@ def test_what_merely_looks_alike_is_found_when_asked_for(planted: Index) -> None
     assert len(by_path) == sum(len(group.others) for group in similar)
 
 
+def hashes_in(index: Index) -> set[str]:
+    return {row.phash for page in index._store.scan() for row in page}
+
+
 def test_rows_without_a_hash_get_it_from_their_files(tmp_path: Path, samples: Path) -> None:
     variants(samples / "deer" / "chamois.jpg", tmp_path / "pictures")
     with Index.open(tmp_path / "old.db") as index:
@@ -107,6 +111,16 @@ def test_rows_without_a_hash_get_it_from_their_files(tmp_path: Path, samples: Pa
         index._store.upsert([replace(row, phash="") for row in rows])
         without = [replace(each, phash="") for group in expected for each in group.others]
         assert [each for group in index.duplicates() for each in group.others] == without
+        # Of two files with the same bytes, one is looked at.
+        assert hashes_in(index) - {""} == {row.phash for row in rows}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("lookalike.deduplicating.decode", None)
+            assert pairs(index.duplicates()) == pairs(expected)
+        changed = [replace(row, phash="", content=f"{n:032}") for n, row in enumerate(rows)]
+        index._store.upsert(changed)
+        assert index.duplicates() != []
+        assert hashes_in(index) == {""}, "the files are not those of the rows"
+        index._store.upsert([replace(row, phash="") for row in rows])
         for name in ("original.jpg", "same.jpg"):
             (tmp_path / "pictures" / name).unlink()
         left = pairs(index.duplicates())

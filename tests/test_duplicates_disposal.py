@@ -438,7 +438,7 @@ def test_what_is_in_the_trash_is_found_without_listing_it(
         raise AssertionError(folder)
 
     with monkeypatch.context() as patch:
-        patch.setattr(file_moves.os, "scandir", refuse)
+        patch.setattr("os.scandir", refuse)
         for number in range(3):
             picture = tmp_path / "a.b.jpg"
             picture.write_bytes(b"%d" % number)

@@ -169,6 +169,37 @@ def test_other_names_are_refused(tmp_path: Path) -> None:
             Export(tmp_path / missing)
 
 
+def test_what_is_of_no_export_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "photos.db").mkdir()
+    with pytest.raises(InvalidSetting, match="or a folder"):
+        export.write(Rows(RECORDS), tmp_path / "photos.db")
+    assert list((tmp_path / "photos.db").iterdir()) == []
+    for name in ("dir.parquet", "dir.npy"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(InvalidSetting, match="a file, for its name ends in"):
+            export.write(Rows(RECORDS), tmp_path / name)
+    (tmp_path / "folder").mkdir()
+    for target, other in (
+        ("photos.npy", "photos.json"),
+        ("photos.npy", "photos.jsonl"),
+        ("folder", "folder/vectors.npy"),
+    ):
+        (tmp_path / other).write_text('{"own": "of the user"}')
+        with pytest.raises(
+            InvalidSetting, match="would be replaced, and is of no export"
+        ) as caught:
+            export.write(Rows(RECORDS), tmp_path / target)
+        assert "\n" not in str(caught.value)
+        assert str(tmp_path / other) in str(caught.value)
+        assert (tmp_path / other).read_text() == '{"own": "of the user"}'
+        (tmp_path / other).unlink()
+    # What it has written itself, and a named file, it does replace.
+    (tmp_path / "photos.npy").write_text("")
+    for _ in range(2):
+        for target in ("photos.npy", "folder"):
+            assert export.write(Rows(RECORDS), tmp_path / target) == len(RECORDS)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_an_export_that_fails_leaves_what_was_there(form: str, tmp_path: Path) -> None:
     class Failing(Rows):

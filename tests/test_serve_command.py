@@ -52,6 +52,16 @@ def test_others_are_not_served_without_a_token(cli: Cli, host: str, tmp_path: Pa
     assert not (tmp_path / "photos.db").exists()
 
 
+def test_it_listens_at_an_address_of_version_6(database: str) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with command("--db", database, "--host", "::1") as server:
+        assert server.address.startswith("http://[::1]:")
+        assert httpx.get(f"{server.address}/healthz").json() == {"status": "ok"}
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_a_token_that_could_be_guessed_is_refused(cli: Cli, host: str) -> None:
     refused = cli("serve", "--host", host, LOOKALIKE_SERVE_TOKEN="short")
@@ -134,6 +144,19 @@ def test_a_request_that_never_ends_does_not_keep_it(database: str) -> None:
             began = time.monotonic()
             assert server.stop()[0] == 0
             assert time.monotonic() - began < 12
+
+
+def test_what_hangs_while_it_stops_does_not_keep_it(database: str) -> None:
+    program = (
+        "import time; from lookalike.cli import app, serve; serve.STOP_S = 1; "
+        "from lookalike.serve.service import Service; "
+        "Service.close = lambda self: time.sleep(60); app.main()"
+    )
+    with command("--db", database, program=["-c", program]) as server:
+        began = time.monotonic()
+        code, said = server.stop()
+        assert (code, said) == (1, "Not everything was finished in 1 s.\n")
+        assert time.monotonic() - began < 5
 
 
 def test_ctrl_c_stops_it_and_a_second_one_at_once(database: str) -> None:

@@ -37,6 +37,11 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "max_archive_bytes": 17,
         "allow_private_urls": 1,
         "server_wait_s": 5,
+        "max_upload_bytes": 19,
+        "max_upload_pixels": 23,
+        "max_upload_seconds": 4,
+        "requests_per_minute": 0,
+        "concurrent_requests": 2,
     }
     assert set(values) == set(NAMES), "a new setting needs a value here"
     environment = {environment_variable(name): str(value) for name, value in values.items()}
@@ -56,6 +61,10 @@ def test_the_process_environment_is_the_default_source(monkeypatch: pytest.Monke
         ("LOOKALIKE_MAX_PIXELS", "0"),
         ("LOOKALIKE_MAX_BYTES", "0"),
         ("LOOKALIKE_MAX_SECONDS", "0"),
+        ("LOOKALIKE_MAX_UPLOAD_BYTES", "0"),
+        ("LOOKALIKE_MAX_UPLOAD_SECONDS", "0"),
+        ("LOOKALIKE_REQUESTS_PER_MINUTE", "-1"),
+        ("LOOKALIKE_CONCURRENT_REQUESTS", "0"),
         ("LOOKALIKE_BATCH_SIZE", "1.5"),
         ("LOOKALIKE_BATCH_SIZE", "-1"),
         ("LOOKALIKE_THREADS", "-1"),

@@ -12,6 +12,7 @@ import pytest
 from pymilvus import MilvusClient
 
 from lookalike.errors import IndexIncompatible, IndexNotFound
+from lookalike.ingest.metadata import wrong_name
 from lookalike.records import ImageRecord, Stamp, Vector, row_id
 from lookalike.store import milvus
 from lookalike.store.milvus import MilvusStore
@@ -296,3 +297,17 @@ def test_a_scan_comes_in_pages_of_bounded_size(
     assert sum(map(len, pages)) == 100
     assert len(pages) >= 15
     assert max(map(len, pages)) <= 30  # a server's are about that large
+
+
+def test_a_field_of_the_users_own_may_have_the_name_of_what_every_row_has_hidden(
+    store: MilvusStore,
+) -> None:
+    own = {"phash": "f" * 16, "hash": 1}
+    store.upsert([replace(record("/a", unit_rows(1)[0]), metadata=own, phash="0" * 16)])
+    (kept,) = store.records([row_id("/a")])
+    assert (kept.metadata, kept.phash) == (own, "0" * 16)
+    assert store.metadata([row_id("/a")]) == {row_id("/a"): own}
+    (hit,) = store.search(unit_rows(1)[0], limit=1, condition='phash == "ffffffffffffffff"')
+    assert hit.metadata == own
+    assert wrong_name("phash") is None
+    assert wrong_name("_phash") is not None

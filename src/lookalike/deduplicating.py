@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 
-from lookalike.embed.embedder import prepare_file
-from lookalike.errors import InvalidSetting, PictureError
+from lookalike.decode import decode
+from lookalike.errors import InvalidSetting, PictureError, StoreError
 from lookalike.keeping import Keeping
 from lookalike.perceptual import perceptual_hash
 from lookalike.records import DisposalReport, DuplicateGroup
@@ -45,21 +46,25 @@ class Deduplicating(Keeping):
             InvalidQuestion: nothing of one of the folders is in the index.
         """
         # Imported here: a search does not need it, and would wait.
-        from lookalike.insight.duplicates import find_duplicates  # noqa: PLC0415
+        from lookalike.ingest.pipeline import content_of  # noqa: PLC0415
+        from lookalike.insight.duplicates import find_duplicates, keep_hashes  # noqa: PLC0415
 
         folders = [against] if isinstance(against, str | os.PathLike) else against
-        with Reader.of(self._settings) as reader:
+        hashes: dict[str, tuple[str, str]] = {}
+        with Reader.of(self._settings, public=True) as reader:
 
             def look(path: str) -> str | None:
+                embedder, most = self.embedder, self._settings.max_pixels
                 try:
-                    pixels = prepare_file(
-                        path, embedder=self.embedder, reader=reader, settings=self._settings
-                    )
+                    data, _ = reader.read(path)
+                    picture = decode(data, path=path, least=embedder.least, max_pixels=most)
                 except PictureError:
                     return None
-                return perceptual_hash(pixels)
+                phash = perceptual_hash(embedder.prepare(picture.image))
+                hashes[path] = (content_of(data), phash)
+                return phash
 
-            return find_duplicates(
+            groups = find_duplicates(
                 self._store,
                 paths=[absolute(path) for path in paths],
                 against=[absolute(folder) for folder in folders],
@@ -68,6 +73,10 @@ class Deduplicating(Keeping):
                 keep=keep,
                 look=look,
             )
+        # Who may only read the database looks at them again the next time.
+        with contextlib.suppress(StoreError):
+            keep_hashes(hashes, self._store)
+        return groups
 
     def dispose(
         self,

@@ -103,7 +103,7 @@ def open_store(
 
 def _served(path: str, collection: str) -> ServedStore | None:
     """The store in a server that has the database open, if one has."""
-    if "://" in path or not (Path(path) / NOTE).exists():
+    if "://" in path or not os.path.exists(os.path.join(path, NOTE)):  # noqa: PTH110, PTH118
         return None
     # Imported here: most databases are open nowhere else.
     from lookalike.owner.connection import find  # noqa: PLC0415

@@ -17,7 +17,8 @@ PRECISIONS = ("auto", "bf16", "fp32", "int8")
 _LEAST = {
     "max_pixels": 1, "max_bytes": 1, "max_seconds": 1, "batch_size": 0, "threads": 0,
     "network_reads": 1, "max_archive_members": 1, "max_archive_bytes": 1, "server_wait_s": 0,
-    "allow_private_urls": 0, "max_upload_bytes": 1, "max_upload_seconds": 1,
+    "allow_private_urls": 0, "max_upload_bytes": 1, "max_upload_pixels": 1,
+    "max_upload_seconds": 1,
     "requests_per_minute": 0, "concurrent_requests": 1,
 }  # fmt: skip
 
@@ -94,7 +95,8 @@ class Settings:
     allow_private_urls: int = _setting(
         0,
         unit="0 or 1",
-        help="Whether a question may name an address on this machine or in its own network.",
+        help="Whether a question, or a picture shown from an index, may have an address on this "
+        "machine or in its network.",
     )
     server_wait_s: int = _setting(
         60,
@@ -107,6 +109,11 @@ class Settings:
         50_000_000,
         unit="bytes",
         help="What a client may send to a server with one request.",
+    )
+    max_upload_pixels: int = _setting(
+        50_000_000,
+        unit="pixels",
+        help="Larger pictures of a server's clients are not decoded.",
     )
     max_upload_seconds: int = _setting(
         30,

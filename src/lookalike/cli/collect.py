@@ -34,7 +34,7 @@ def copy(hits: Sequence[Hit], folder: Path) -> Collected:
     Raises:
         OSError: the folder cannot be made.
     """
-    with Reader.of(Settings.from_environment()) as reader:
+    with Reader.of(Settings.from_environment(), public=True) as reader:
 
         def put(path: str, target: Path) -> None:
             data, stamp = reader.read(path)

@@ -100,7 +100,6 @@ def serve(
             roots=tuple(_folder(folder) for folder in root or ()),
             show_paths=show_paths,
             allow_trash=allow_trash,
-            max_upload_bytes=settings.max_upload_bytes,
         )
         _check_token(options.token, private=options.is_private)
         _choose_log(verbose)

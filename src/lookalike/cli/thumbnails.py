@@ -1,4 +1,4 @@
-"""Small copies of pictures, made by the decoder that everything else goes through."""
+"""Small copies of pictures, for pages and terminals."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from types import TracebackType
 
 from PIL import Image
 
-from lookalike.decode import decode, upright_rgb
+from lookalike.decode import upright_rgb
 from lookalike.errors import LookalikeError, PictureError, PictureUnreadable
 from lookalike.ingest.ahead import Impatient
 from lookalike.settings import Settings
 from lookalike.sources.reader import Reader
+from lookalike.thumbnails import small
 
 SECONDS = 10
 """Longer than that no thumbnail is waited for."""
@@ -28,7 +29,7 @@ class Thumbnails:
 
     def __init__(self, side: int) -> None:
         self._side, self._settings = side, Settings.from_environment()
-        self._reader = Reader.of(self._settings)
+        self._reader = Reader.of(self._settings, public=True)
         self._pool = Impatient(self._settings.workers, "lookalike-thumbnail", SECONDS)
 
     def small(self, pictures: Sequence[Shown]) -> Iterator[Image.Image | PictureError]:
@@ -43,12 +44,12 @@ class Thumbnails:
 
     def imgs(self, pictures: Sequence[Shown]) -> Iterator[str]:
         """An `img` for each picture, with the picture inside it, or the reason in its place."""
-        for picture, small in zip(pictures, self.small(pictures), strict=True):
+        for picture, shown in zip(pictures, self.small(pictures), strict=True):
             name = picture.rsplit("/", 1)[-1] if isinstance(picture, str) else ""
-            if isinstance(small, PictureError):
-                yield f'<div class="none">{html.escape(small.reason)}</div>'
+            if isinstance(shown, PictureError):
+                yield f'<div class="none">{html.escape(shown.reason)}</div>'
             else:
-                yield _img(small, name)
+                yield _img(shown, name)
 
     def _wait_for(self, picture: Shown) -> None:
         if isinstance(picture, str):
@@ -58,19 +59,13 @@ class Thumbnails:
         try:
             if isinstance(picture, str):
                 data, _ = self._reader.read(picture)
-                image = decode(
-                    data,
-                    path=picture,
-                    least=(self._side, self._side),
-                    max_pixels=self._settings.max_pixels,
-                ).image
-            else:
-                image = upright_rgb(picture)
+                limit = self._settings.max_pixels
+                return small(data, path=picture, side=self._side, max_pixels=limit)
+            image = upright_rgb(picture).copy()
         except PictureError as error:
             return error
         except LookalikeError as error:  # of an address, where what reads it is not installed
             return PictureUnreadable(str(picture), str(error))
-        image = image.copy()
         image.thumbnail((self._side, self._side), Image.Resampling.BICUBIC)
         return image
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from lookalike.errors import InvalidSetting
 from lookalike.exchange.replacing import replacing
 from lookalike.exchange.rows import Unusable, facts_of, model_of, record_of
 from lookalike.records import ImageRecord
@@ -43,14 +45,28 @@ class Files:
             return cls(place, place.with_suffix(".jsonl"), place.with_suffix(".json"))
         return cls(place / "vectors.npy", place / "rows.jsonl", place / "model.json")
 
+    def beside(self, place: Path) -> list[Path]:
+        """Those that are there, but were not named by `place`."""
+        files = (self.vectors, self.rows, self.model)
+        return [file for file in files if file != place and os.path.lexists(file)]
+
 
 def write(place: Path, pages: Iterable[list[ImageRecord]], model: CollectionModel) -> int:
     """Write all rows; existing files are replaced when all are written.
 
     Returns:
         How many rows there were.
+
+    Raises:
+        InvalidSetting: what would be replaced is not of an export.
     """
     files = Files.at(place)
+    if others := files.beside(place):
+        try:
+            read_model(place)
+        except (Unusable, OSError) as error:
+            free = f"another name: {others[0]} would be replaced, and is of no export"
+            raise InvalidSetting("the export", str(place), free) from error
     files.vectors.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     with (

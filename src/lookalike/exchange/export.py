@@ -45,9 +45,12 @@ def write(store: Store, place: Path) -> int:
 
 def _form(place: Path) -> Form:
     suffix = place.suffix.lower()
+    if suffix in {".parquet", ".npy"} and place.is_dir():
+        raise InvalidSetting("the export", str(place), f"a file, for its name ends in {suffix}")
     if suffix == ".parquet":
         return parquet
-    if suffix in {".npy", ""} or place.is_dir():
+    # A database of Milvus Lite is a folder, too, which nothing else belongs in.
+    if suffix in {".npy", ""} or (place.is_dir() and suffix != ".db"):
         return arrays
     raise InvalidSetting("the export", str(place), "FILE.parquet, FILE.npy or a folder")
 

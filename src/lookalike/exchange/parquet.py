@@ -17,9 +17,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from lookalike.exchange.replacing import replacing
-from lookalike.exchange.rows import Unusable, facts_of, model_of, record_of
+from lookalike.exchange.rows import PHASH_COLUMN, Unusable, facts_of, model_of, record_of
 from lookalike.records import ImageRecord
-from lookalike.store.schema import ANIMATED_FIELD, PHASH_FIELD, VECTOR_FIELD, CollectionModel
+from lookalike.store.schema import ANIMATED_FIELD, VECTOR_FIELD, CollectionModel
 
 GROUP_BYTES = 16_000_000
 # A group is unpacked in memory; those that are written here have the above and one page more.
@@ -91,7 +91,7 @@ def _schema(model: CollectionModel) -> Any:
             *(column(name, pa.int64()) for name in _INTEGERS),
             column("format", pa.string()),
             column(ANIMATED_FIELD, pa.bool_()),
-            column(PHASH_FIELD, pa.string()),
+            column(PHASH_COLUMN, pa.string()),
             column("metadata", pa.string()),
             column(VECTOR_FIELD, pa.list_(number, model.dim)),
         ],

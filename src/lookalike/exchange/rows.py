@@ -18,19 +18,19 @@ from lookalike.store.schema import (
     FORMAT_BYTES,
     INTEGER_FIELDS,
     METRICS,
-    PHASH_FIELD,
     SCHEMA_VERSION,
     CollectionModel,
 )
 
-COLUMNS = ("id", *FACT_FIELDS, ANIMATED_FIELD, PHASH_FIELD, "metadata")
+PHASH_COLUMN = "phash"
+COLUMNS = ("id", *FACT_FIELDS, ANIMATED_FIELD, PHASH_COLUMN, "metadata")
 """All of a row but its vector."""
 
 LARGEST_DIM = 32_768  # Milvus's limit
 # Lengths of what embedders give differ from 1 by less than 1e-6.
 _TOLERANCE = 1e-3
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/|[a-z][a-z0-9+.-]*://")
-_HASHES = {"content": re.compile(r"[0-9a-f]{32}"), PHASH_FIELD: re.compile(r"([0-9a-f]{16})?")}
+_HASHES = {"content": re.compile(r"[0-9a-f]{32}"), PHASH_COLUMN: re.compile(r"([0-9a-f]{16})?")}
 _MAY_BE_NEGATIVE = {"mtime_ns", "taken_at"}
 
 
@@ -51,7 +51,7 @@ def facts_of(record: ImageRecord) -> dict[str, Any]:
         "taken_at": record.taken_at,
         "format": record.format,
         ANIMATED_FIELD: record.animated,
-        PHASH_FIELD: record.phash,
+        PHASH_COLUMN: record.phash,
         "metadata": dict(record.metadata),
     }
 
@@ -88,7 +88,7 @@ def record_of(facts: Mapping[str, Any], vector: Vector) -> ImageRecord:
         format=facts["format"],
         vector=vector,
         animated=facts[ANIMATED_FIELD],
-        phash=facts[PHASH_FIELD],
+        phash=facts[PHASH_COLUMN],
         metadata=metadata,
     )
 

@@ -21,12 +21,13 @@ import numpy.typing as npt
 
 from lookalike.errors import InvalidQuestion, InvalidSetting
 from lookalike.insight.links import Looks, components, links
-from lookalike.records import Duplicate, DuplicateGroup, ImageRecord
+from lookalike.records import Duplicate, DuplicateGroup, ImageRecord, row_id
 from lookalike.sources.names import is_archive
 from lookalike.store import filters
 
 LEVELS = ("exact", "near", "similar")
 SIMILAR_SCORE = 0.9
+WRITTEN_ROWS = 512
 WHOLE = 1024  # nodes of a component, of which each is compared with all
 
 _Key = tuple[int | str, ...]
@@ -50,6 +51,13 @@ class Store(Protocol):
     """What looking for duplicates needs of a store."""
 
     def scan(self, condition: str = "") -> Iterator[list[ImageRecord]]: ...  # noqa: D102
+
+
+class Rows(Protocol):
+    """What writing into rows needs of a store."""
+
+    def records(self, ids: Sequence[str]) -> list[ImageRecord]: ...  # noqa: D102
+    def upsert(self, records: list[ImageRecord]) -> None: ...  # noqa: D102
 
 
 def find_duplicates(
@@ -130,6 +138,20 @@ def find_duplicates(
 
     found = filter(None, (group(*each) for each in groups))
     return sorted(found, key=lambda each: each.keep.path)
+
+
+def keep_hashes(hashes: Mapping[str, tuple[str, str]], store: Rows) -> None:
+    """Write perceptual hashes into the rows that have none, of pictures that are as they were.
+
+    Args:
+        hashes: path as stored -> the hash of the bytes that were looked at, and of how they look.
+        store: where the rows are.
+    """
+    paths = [path for path, (_, phash) in hashes.items() if phash]
+    for start in range(0, len(paths), WRITTEN_ROWS):
+        ids = [row_id(path) for path in paths[start : start + WRITTEN_ROWS]]
+        rows = [row for row in store.records(ids) if row.content == hashes[row.path][0]]
+        store.upsert([replace(row, phash=hashes[row.path][1]) for row in rows])
 
 
 def below(path: str, folders: Sequence[str]) -> bool:

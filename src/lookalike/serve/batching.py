@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from lookalike.errors import LookalikeError
@@ -19,8 +19,17 @@ _Asked = tuple[Query, Wanted, "Future[list[Hit]]"]
 class Batching:
     """One thread asks; what arrives meanwhile is its next batch, so that nobody waits alone."""
 
-    def __init__(self, index: Index, *, most: int) -> None:
-        self._index, self._most = index, most
+    def __init__(
+        self, index: Index, *, most: int, on_batch: Callable[[int], None] = lambda size: None
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            index: what is asked.
+            most: so many questions at most are asked together.
+            on_batch: is called with the number of questions that were.
+        """
+        self._index, self._most, self._on_batch = index, most, on_batch
         self._waiting: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -45,6 +54,7 @@ class Batching:
     def _answer(self, batch: Sequence[_Asked]) -> None:
         if not batch:
             return
+        self._on_batch(len(batch))
         queries, wanted, futures = zip(*batch, strict=True)
         try:
             found = self._index.search_each(queries, wanted)

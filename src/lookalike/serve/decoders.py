@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 from lookalike.serve.problems import RETRY_S, Refused
@@ -38,20 +38,19 @@ class Decoders:
         try:
             done: Future[Result] = Future()
             threading.Thread(target=self._do, args=[work, done], daemon=True).start()
-            try:
-                return done.result(self._seconds)
-            except TimeoutError:
-                with self._lock:
-                    self._left += not done.done()
-                    done.add_done_callback(lambda _: self._is_back())
-                message = f"The picture took more than {self._seconds:g} s to read and decode."
-                raise Refused(408, "too_slow", message) from None
+            if wait([done], self._seconds).done:
+                return done.result()
+            with self._lock:
+                self._left += 1
+            done.add_done_callback(self._is_back)
+            message = f"The picture took more than {self._seconds:g} s to read and decode."
+            raise Refused(408, "too_slow", message)
         finally:
             self._free.release()
 
-    def _is_back(self) -> None:
+    def _is_back(self, _: Future[Result]) -> None:
         with self._lock:
-            self._left = max(0, self._left - 1)
+            self._left -= 1
 
     @staticmethod
     def _do(work: Callable[[], Result], done: Future[Result]) -> None:

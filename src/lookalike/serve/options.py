@@ -15,7 +15,7 @@ class ServeOptions:
     `token` is what clients must show, where there is one. `allowed_hosts` are names besides its own
     under which it may be asked for. `roots` are absolute folders: what lies elsewhere is not
     indexed by request. With `show_paths` answers name the paths of pictures. With `allow_trash`
-    duplicates can be put into the trash by request. Larger pictures are not taken from clients.
+    duplicates can be put into the trash by request.
     `batch` questions at most go through the model and the database together.
     """
 
@@ -26,8 +26,6 @@ class ServeOptions:
     roots: tuple[str, ...] = ()
     show_paths: bool = False
     allow_trash: bool = False
-    max_upload_bytes: int = 64_000_000
-    max_upload_pixels: int = 50_000_000
     batch: int = 16
 
     @property

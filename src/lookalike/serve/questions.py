@@ -48,8 +48,8 @@ class Questions:
         self._index, self._options, self._settings = index, options, settings
         self._of_clients = dataclasses.replace(
             settings,
-            max_pixels=min(settings.max_pixels, options.max_upload_pixels),
-            max_bytes=min(settings.max_bytes, options.max_upload_bytes),
+            max_pixels=min(settings.max_pixels, settings.max_upload_pixels),
+            max_bytes=min(settings.max_bytes, settings.max_upload_bytes),
         )
         self._uploads, self._decoders = uploads, decoders
         self._fetching = threading.Semaphore(FETCHES)
@@ -154,6 +154,12 @@ class Questions:
                 timeout_s=min(limits.max_seconds, FETCH_S),
                 allow_private=bool(limits.allow_private_urls),
             )
+        except InvalidQuestion:
+            # Its message has the IP address behind a name, which may be one of this network only.
+            raise InvalidQuestion(
+                "This address is not asked, or one that it leads to: only public http and https "
+                "addresses without a name or password are (LOOKALIKE_ALLOW_PRIVATE_URLS)."
+            ) from None
         finally:
             self._fetching.release()
         return Encoded(data, THE_PICTURE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -56,6 +57,7 @@ class Service:
         """Put the parts together; nothing is started."""
         self.roots = Roots(self.options.roots)
         self.jobs = Jobs(self.index, settings=self.settings, stopping=self.stopping)
+        self.metrics.count_jobs = lambda: Counter(job.state for job in self.jobs.all())
         self.sessions = Sessions(self.options.token)
         self.readiness = Readiness(self.index)
         self.decoders = Decoders(self.settings.workers, self.settings.max_seconds)
@@ -67,7 +69,7 @@ class Service:
             uploads=self.uploads,
             decoders=self.decoders,
         )
-        self.batching = Batching(self.index, most=self.options.batch)
+        self.batching = Batching(self.index, most=self.options.batch, on_batch=self.metrics.batch)
         self.thumbnails = Thumbnails(settings=self.settings, decoders=self.decoders)
         self.groups = Groups(self.index)
         self.model = self.index.model

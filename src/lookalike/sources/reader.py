@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import CancelledError, Future, wait
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from lookalike.errors import LookalikeError, PictureUnreadable, SourceNotFound
+from lookalike.errors import InvalidQuestion, LookalikeError, PictureUnreadable, SourceNotFound
 from lookalike.records import ImageFile, Stamp
 from lookalike.settings import Settings
 from lookalike.sources import names
@@ -32,14 +33,19 @@ class Reader:
     kept open.
     """
 
-    def __init__(self, *, max_bytes: int, settings: Settings | None = None) -> None:
+    def __init__(
+        self, *, max_bytes: int, settings: Settings | None = None, public: bool = False
+    ) -> None:
         """Open nothing yet.
 
         Args:
             max_bytes: what is larger is not read.
             settings: the limits of archives, and how many requests are under way at once.
+            public: web addresses may be of somebody else's choice, as those in an index are, so
+                they are asked as those in a question.
         """
         self._max_bytes, self._settings = max_bytes, settings or Settings()
+        self._public = public
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._closed = False
         self._archives: OrderedDict[str, Archive] = OrderedDict()
@@ -52,9 +58,9 @@ class Reader:
         self._deferred: dict[str, Stamp] = {}
 
     @classmethod
-    def of(cls, settings: Settings) -> Reader:
+    def of(cls, settings: Settings, *, public: bool = False) -> Reader:
         """One with the limits of the settings."""
-        return cls(max_bytes=settings.max_bytes, settings=settings)
+        return cls(max_bytes=settings.max_bytes, settings=settings, public=public)
 
     def expect(self, file: ImageFile) -> None:
         """Begin to fetch an object that will be read soon; does nothing for what is on the disk.
@@ -96,7 +102,8 @@ class Reader:
             ExtraMissing: an optional library is needed for this kind of address.
         """
         if names.is_address(path):
-            return self._fetched(path)
+            is_web = path.lower().startswith(("http:", "https:"))
+            return self._asked(path) if self._public and is_web else self._fetched(path)
         if names.is_file_address(path):
             path = names.absolute(path)
         member = names.split_member(path)
@@ -157,6 +164,16 @@ class Reader:
                 self._expected.pop(path, None)
                 self._sizes.pop(path, None)
                 self._begin_more()
+
+    def _asked(self, path: str) -> tuple[bytes, Stamp]:
+        from lookalike.sources.web import fetch  # noqa: PLC0415
+
+        seconds, private = self._settings.max_seconds, bool(self._settings.allow_private_urls)
+        try:
+            data = fetch(path, max_bytes=self._max_bytes, timeout_s=seconds, allow_private=private)
+        except InvalidQuestion as error:
+            raise PictureUnreadable(path, str(error)) from error
+        return data, Stamp(len(data), time.time_ns())
 
     def _begin_more(self) -> None:
         """Fetch of what was deferred as much as there is room for; the lock is held."""

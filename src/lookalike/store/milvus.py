@@ -27,6 +27,7 @@ from lookalike.store.schema import CollectionModel
 
 PAGE_ROWS = 4096
 MESSAGE_BYTES = 32_000_000  # half of what servers take
+HIT_BYTES = 128  # an id, a score and what is between them
 
 
 class MilvusStore(Nearest):
@@ -81,6 +82,7 @@ class MilvusStore(Nearest):
         dim_bytes = 4 * self.model.dim
         self._whole_rows = MESSAGE_BYTES // (schema.METADATA_BYTES + schema.PATH_BYTES + dim_bytes)
         self._page_rows = MESSAGE_BYTES // (schema.PATH_BYTES + dim_bytes)
+        self._message_hits = MESSAGE_BYTES // HIT_BYTES
 
     def _known_model(self) -> CollectionModel:
         properties = self._database.ask("describe_collection", self.collection)["properties"]

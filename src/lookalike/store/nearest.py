@@ -54,6 +54,7 @@ class Nearest:
     _database: Database
     _whole_rows: int  # so many rows of the largest size fit into a message
     _page_rows: int  # without the user's own fields
+    _message_hits: int  # ids and scores
 
     def __init__(self) -> None:
         self._samples: dict[str, tuple[float, Any]] = {}
@@ -99,7 +100,16 @@ class Nearest:
         offset: int = 0,
         condition: str = "",
     ) -> list[list[Hit]]:
-        """`search` for each of the (n, dim) unit `vectors`, in one call of Milvus."""
+        """`search` for each of the (n, dim) unit `vectors`, in as few calls as messages allow."""
+        step = max(1, min(self._page_rows, self._message_hits // (offset + limit + 1)))
+        if len(vectors) > step:
+            return [
+                hits
+                for start in range(0, len(vectors), step)
+                for hits in self.search_batch(
+                    vectors[start : start + step], limit=limit, offset=offset, condition=condition
+                )
+            ]
         wanted = offset + limit
         if wanted >= MAX_WINDOW:
             pages = [self.ranking(each, condition=condition, best=wanted) for each in vectors]

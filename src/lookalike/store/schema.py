@@ -18,7 +18,7 @@ FORMAT_BYTES = 32
 INTEGER_FIELDS = ("size_bytes", "mtime_ns", "width", "height", "taken_at")
 FACT_FIELDS = ("path", "content", *INTEGER_FIELDS, "format")
 ANIMATED_FIELD = "animated"  # dynamic, and only in the rows of animations
-PHASH_FIELD = "phash"  # dynamic, too: 16 hex digits
+PHASH_FIELD = "_phash"  # dynamic, too: 16 hex digits; a name that no user would give a field
 OWN_FIELDS = frozenset({"id", *FACT_FIELDS, VECTOR_FIELD, ANIMATED_FIELD, PHASH_FIELD})
 RESERVED_FIELDS = OWN_FIELDS | {"_seq", "_partition"}  # the last two are Milvus Lite's own
 # Milvus's limit on the dynamic fields of a row as JSON, less what the own ones take.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import time
 
+import anyio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -57,7 +58,7 @@ class _Body:
     def __init__(self, receive: Receive, send: Send, *, max_bytes: int, max_seconds: float) -> None:
         self._receive, self._send = receive, send
         self._max_bytes, self._max_seconds = max_bytes, max_seconds
-        self._ends = asyncio.get_running_loop().time() + max_seconds
+        self._ends = time.monotonic() + max_seconds
         self._bytes, self._complete = 0, False
         self.refused: Refused | None = None
         self.answered = False
@@ -65,10 +66,11 @@ class _Body:
     async def receive(self) -> Message:
         if self._complete:
             return await self._receive()
-        left = self._ends - asyncio.get_running_loop().time()
+        left = self._ends - time.monotonic()
         try:
-            message = await asyncio.wait_for(self._receive(), max(0.0, left))
-        except asyncio.TimeoutError:
+            with anyio.fail_after(max(0.0, left)):
+                message = await self._receive()
+        except TimeoutError:
             reason = f"What was sent was not complete after {self._max_seconds:g} s."
             self.refused = Refused(408, "too_slow", reason, headers={"Connection": "close"})
             raise self.refused from None
@@ -100,8 +102,8 @@ async def _refuse(
             await send(message)
             return
         await send({**message, "more_body": True})
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(_drain(receive, most), LINGER_S[refused.status])
+        with anyio.move_on_after(LINGER_S[refused.status]):
+            await _drain(receive, most)
         await send({"type": "http.response.body"})
 
     await answer_to(refused)(scope, receive, lingering)

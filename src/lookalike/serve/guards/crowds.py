@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
+import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookalike.serve.paths import HEALTH, OWNER
@@ -39,7 +38,8 @@ class Crowd:
             return
 
         async def in_time(message: Message) -> None:
-            await asyncio.wait_for(send(message), SEND_S)
+            with anyio.fail_after(SEND_S):
+                await send(message)
 
         self._present[streams] += 1
         try:

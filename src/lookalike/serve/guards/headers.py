@@ -5,6 +5,8 @@ from __future__ import annotations
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lookalike.serve.paths import STATIC
+
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -20,7 +22,8 @@ HEADERS = {
 class SafeHeaders:
     """Adds `HEADERS` where an answer has none of its own, also to refusals.
 
-    What the API says is not kept by browsers and proxies, unless its route allows it.
+    What is answered is not kept by browsers and proxies, unless its route allows it; the page's own
+    files are, and asked for again by their ETag.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,8 +37,8 @@ class SafeHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                if not scope["path"].startswith("/static/"):
-                    headers.setdefault("Cache-Control", "no-store")
+                static = scope["path"].startswith(STATIC)
+                headers.setdefault("Cache-Control", "no-cache" if static else "no-store")
             await send(message)
 
         await self._app(scope, receive, with_headers)

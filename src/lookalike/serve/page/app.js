@@ -1,7 +1,7 @@
 // The page: what is asked stands in the address, and everything shown follows from it.
 
 import { Details, help } from "./details.js";
-import { $, button, call, card, h, later, number, original, plural, query, say, toast } from "./dom.js";
+import { $, button, call, card, h, held, later, number, original, plural, query, say, toast } from "./dom.js";
 import { Duplicates } from "./duplicates.js";
 import { Grid } from "./grid.js";
 import { Indexing } from "./indexing.js";
@@ -16,15 +16,20 @@ let loading = false;
 let last = ""; // the kind of the last change: the same again replaces its entry in the history
 const seen = new Map(); // answers by address, so that Back is at once
 
-const acts = { ask: (hit) => add([term(hit)], true), weigh, original: ({ id }) => open(original(id)) };
+const keys = {
+	s: (hit) => add([term(hit)], true),
+	m: (hit) => weigh(hit, 1),
+	l: (hit) => weigh(hit, -1),
+	o: ({ id }) => open(original(id)),
+};
 const asked = new Question({ add, change: (terms, kind) => go({ terms }, kind) });
-const grid = new Grid($("#grid"), { ...acts, open: ({ id }) => go({ show: id }) });
+const grid = new Grid($("#grid"), keys, ({ id }) => go({ show: id }));
 const details = new Details({
-	...acts,
+	keys,
 	close,
 	step: (id, by) => {
 		const hit = grid.neighbour(id, by);
-		if (hit) go({ show: hit.id }, "show");
+		if (hit) go({ show: hit.id }, "step");
 	},
 	removed: ({ id, name }) => {
 		grid.show(grid.hits.filter((hit) => hit.id !== id), grid.more);
@@ -45,7 +50,6 @@ function add(terms, fresh) {
 	go({ terms: fresh ? terms : [...state.terms, ...terms], show: null });
 }
 
-/** More like this one, or less. */
 function weigh(hit, step) {
 	const known = state.terms.find(({ value }) => value === hit.id);
 	if (!known) return add([term(hit, step > 0 ? 1 : -0.5)], false);
@@ -54,14 +58,13 @@ function weigh(hit, step) {
 	go({ terms: terms.filter((each) => each.weight), show: null });
 }
 
-/** Change what is asked. */
 function go(change, kind = "") {
 	const next = { ...state, ...change };
 	const address = write(next);
-	const again = kind && kind === last;
+	const again = kind === "step" || (kind && kind === last);
 	last = kind;
-	if (address !== location.pathname + location.search)
-		history[again ? "replaceState" : "pushState"]("inside", "", address);
+	if (again) history.replaceState(history.state, "", address);
+	else if (address !== location.pathname + location.search) history.pushState("inside", "", address);
 	render(next);
 }
 
@@ -106,9 +109,10 @@ const loosest = () => (info.metric === "L2" ? 4 : 0);
 
 function narrow({ terms, where, min, auto, diverse }) {
 	const score = $("#score");
-	if (document.activeElement !== $("#where")) $("#where").value = where;
+	// What is being typed or moved is left alone.
+	if (last !== "where") $("#where").value = where;
 	score.max = loosest() || 1;
-	if (document.activeElement !== score) score.value = min ?? loosest();
+	if (last !== "min") score.value = min ?? loosest();
 	$("#score-value").textContent = min === null ? "any" : `${loosest() ? "up to" : "from"} ${min.toFixed(2)}`;
 	$("#auto").checked = auto;
 	$("#diverse").checked = diverse;
@@ -288,7 +292,7 @@ addEventListener("scroll", () => {
 addEventListener("resize", fill);
 addEventListener("click", (event) => {
 	const link = event.target.closest("a[data-go]");
-	if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+	if (!link || held(event) || event.shiftKey) return;
 	event.preventDefault();
 	go(read(link.search));
 });
@@ -296,7 +300,7 @@ addEventListener("keydown", (event) => {
 	const { target } = event;
 	if (event.key === "Escape" && target === $("#where")) return grid.focus();
 	const types = target.matches("select, input:not([type=range], [type=checkbox], [type=radio])");
-	if (types || event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
+	if (types || held(event) || $("dialog[open]")) return;
 	if (event.key === "?") help(info.fields);
 	else if (event.key === "/" && state.view === "search") $("#where").focus();
 	else return;
@@ -304,10 +308,9 @@ addEventListener("keydown", (event) => {
 });
 $("#keys").onclick = () => help(info.fields);
 
-const OWN = "application/x-lookalike";
 const drop = $("#drop");
 addEventListener("dragenter", ({ dataTransfer: { types } }) => {
-	drop.hidden = !["Files", "text/uri-list", OWN].some((type) => types.includes(type));
+	drop.hidden = !types.includes("Files") && !types.includes("text/uri-list");
 	drop.classList.toggle("single", !state.terms.length);
 });
 addEventListener("dragover", (event) => {
@@ -330,12 +333,11 @@ addEventListener("paste", (event) => {
 /** Ask with what was dropped or pasted. */
 function take(data, fresh) {
 	if (state.view !== "search") go({ view: "search" });
-	const hit = grid.hits.find(({ id }) => id === data.getData(OWN));
 	const text = (data.getData("text/uri-list") || data.getData("text/plain")).trim().split(/\s*\n/)[0];
-	const kind = /^https?:\/\//i.test(text) ? "url" : info.reads_words && text && "words";
-	if (hit) add([term(hit)], fresh);
-	else if (data.files.length) asked.upload([...data.files], fresh);
-	else if (kind) add([{ kind, value: text, weight: 1, crop: null }], fresh);
+	const [, own] = /^.*\/images\/(\w{32})/.exec(text.startsWith(location.origin) ? text : "") ?? []; // one of the grid
+	const kind = own ? "id" : /^https?:/i.test(text) ? "url" : info.reads_words && text && "words";
+	if (data.files.length && !own) asked.upload([...data.files], fresh);
+	else if (kind) add([{ kind, value: own ?? text, weight: 1, crop: null }], fresh);
 	else asked.trouble("That is neither a picture nor the address of one.");
 }
 

@@ -1,9 +1,9 @@
 // One picture, large, with everything that is known about it; and the keys, and the fields of filters.
 
-import { $, button, bytes, call, h, icon, number, original, round, thumbnail, toast } from "./dom.js";
+import { $, button, bytes, call, h, held, icon, number, original, round, thumbnail, toast } from "./dom.js";
 
 export class Details {
-	/** `does`: close(), step(id, by), ask(hit), weigh(hit, step), removed(hit). */
+	/** `does`: close(), step(id, by), removed(hit), and `keys`, what is done with a hit by key. */
 	constructor(does) {
 		Object.assign(this, { does, dialog: $("#details") });
 		this.dialog.oncancel = (event) => {
@@ -45,7 +45,7 @@ export class Details {
 		const lost = () => link.replaceChildren(h("p.big", "Its file cannot be read any more"));
 		const link = h("a.picture", { href: original(hit.id), target: "_blank", title: "Open the original (o)" },
 			h("img", { src: thumbnail(hit.id, 1024), alt: hit.name, width: hit.width, height: hit.height, onerror: lost }));
-		const remove = h("button.danger", {
+		const remove = h("button.quiet.danger", {
 			onclick: () => {
 				if (remove.dataset.asked) return this.#remove(hit);
 				remove.dataset.asked = "yes";
@@ -58,41 +58,30 @@ export class Details {
 				round("The next one (→)", "right", () => does.step(hit.id, 1))),
 			link,
 			h("div.tools",
-				h("button.primary", { onclick: () => does.ask(hit) }, icon("search"), "Search with this"),
-				button([icon("plus"), "More like this"], () => does.weigh(hit, 1)),
-				button([icon("minus"), "Less like this"], () => does.weigh(hit, -1))),
+				h("button.primary", { onclick: () => does.keys.s(hit) }, icon("search"), "Search with this"),
+				button([icon("plus"), "More like this"], () => does.keys.m(hit)),
+				button([icon("minus"), "Less like this"], () => does.keys.l(hit))),
 			h("dl", facts(hit).map(([name, value]) => h("div", h("dt", name), h("dd", value)))),
 			h("div.tools",
 				h("a.quiet", { href: original(hit.id), target: "_blank" }, "Open the original"),
-				hit.path && button("Copy the path", () => copy(hit.path)),
+				hit.path && button("Copy the path", () => navigator.clipboard.writeText(hit.path).then(() => toast("The path is in the clipboard."), toast)),
 				remove));
 		[...dialog.querySelectorAll("button, a")].find((each) => each.textContent === focused)?.focus();
 	}
 
 	async #remove(hit) {
-		try {
-			await call("DELETE", `/images/${hit.id}`);
-			this.does.removed(hit);
-		} catch (problem) {
-			toast(problem.message);
-		}
+		await call("DELETE", `/images/${hit.id}`).then(() => this.does.removed(hit), toast);
 	}
 
 	#key(event) {
 		const { does, hit } = this;
-		const act = {
-			ArrowLeft: () => does.step(hit.id, -1), ArrowRight: () => does.step(hit.id, 1), o: () => open(original(hit.id)),
-			s: () => does.ask(hit), m: () => does.weigh(hit, 1), l: () => does.weigh(hit, -1),
-		}[event.key];
-		if (!act || !hit || event.ctrlKey || event.metaKey || event.altKey) return;
+		const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+		if (!hit || held(event) || !(by || does.keys[event.key])) return;
 		event.preventDefault();
 		event.stopPropagation();
-		act();
+		if (by) does.step(hit.id, by);
+		else does.keys[event.key](hit);
 	}
-}
-
-async function copy(text) {
-	await navigator.clipboard.writeText(text).then(() => toast("The path is in the clipboard."), () => toast(text));
 }
 
 // The photographer's clock is kept as if it were UTC.
@@ -119,7 +108,7 @@ export function help(fields) {
 	dialog.replaceChildren(
 		h("div.top", h("h2", { id: "help-title" }, "Keys and filters"), round("Close", "close", () => dialog.close())),
 		h("dl", KEYS.map(([keys, text]) => h("div", h("dt", h("kbd", keys)), h("dd", text)))),
-		h("p", "Drop pictures anywhere, or paste them. Draw a box on the picture that you ask with to search for a part of it."),
+		h("p", "Drop pictures anywhere, or paste them. Draw a box on your picture to search for a part of it."),
 		h("p", "A filter: ", h("code", "width > 1000 and taken_at >= 2025-06 and not format in [\"gif\", \"png\"]")),
 		h("p", "Its fields: ", fields.map((name) => [h("code", name), " "])));
 	dialog.showModal();

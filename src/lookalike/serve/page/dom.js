@@ -26,8 +26,8 @@ const SHAPES = {
 export function icon(name) {
 	const make = (tag) => document.createElementNS("http://www.w3.org/2000/svg", tag);
 	const svg = make("svg");
-	const given = { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" };
-	for (const key in given) svg.setAttribute(key, given[key]);
+	svg.classList.add("icon");
+	svg.setAttribute("viewBox", "0 0 24 24");
 	svg.appendChild(make("path")).setAttribute("d", SHAPES[name]);
 	return svg;
 }
@@ -50,27 +50,19 @@ export const API = "/api/v1";
 export const original = (id) => `${API}/images/${id}`;
 export const thumbnail = (id, size) => `${original(id)}/thumbnail?size=${size}`;
 
-/** Why a request was not answered; status 0 is a server that cannot be reached. */
-export class Problem extends Error {
-	constructor(status, error, retryAfter) {
-		super(error.message);
-		Object.assign(this, error, { status, retryAfter });
-	}
-}
+const problem = (status, error, retryAfter) => Object.assign(Error(), error, { status, retryAfter });
 
-/** What the server answers, as an object; throws a Problem. */
+/** What the server answers. Throws its error with the status, 0 if it cannot be reached. */
 export async function call(method, path, { json, form, signal } = {}) {
 	const headers = json ? { "Content-Type": "application/json" } : {};
-	const response = await fetch(API + path, { method, signal, headers, body: json ? JSON.stringify(json) : form }).catch((error) => {
-		if (error.name === "AbortError") throw error;
-		throw new Problem(0, { message: "The server does not answer." });
+	const response = await fetch(API + path, { method, signal, headers, body: json ? JSON.stringify(json) : form }).catch(() => {
+		throw problem(0, { message: "The server does not answer." });
 	});
 	if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
 	if (response.status === 204) return null;
 	const answer = await response.json().catch(() => null);
 	if (response.ok && answer) return answer;
-	const error = answer?.error ?? { message: `The server answered ${response.status}.` };
-	throw new Problem(response.status, error, Number(response.headers.get("Retry-After")));
+	throw problem(response.status, answer?.error ?? { message: response.statusText }, response.headers.get("Retry-After"));
 }
 
 export const query = (given) => new URLSearchParams(Object.entries(given).filter(([, value]) => value || value === 0));
@@ -87,12 +79,13 @@ export function later(pause, then) {
 
 const hide = later(7000, () => { $("#toast").hidden = true; });
 
-/** Say something that happened, for some seconds. */
+/** Say something that happened, or an error, for some seconds. */
 export function toast(text) {
-	$("#toast").textContent = text;
+	$("#toast").textContent = text.message ?? text;
 	$("#toast").hidden = false;
 	hide();
 }
 
+export const held = ({ ctrlKey, metaKey, altKey }) => ctrlKey || metaKey || altKey;
 export const say = (text) => { $("#status").textContent = text; };
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -20,12 +20,12 @@ export class Duplicates {
 				this.#again();
 			},
 		}, options.map(([value, text]) => h("option", { value, selected: value === this.chosen[name] }, text))));
-		this.list = h("div.groups");
-		this.told = h("p.told", { role: "status" });
+		this.list = h("div");
+		this.told = h("p.hint", { role: "status" });
 		this.more = button("Show more", () => this.#load(), { hidden: true });
 		this.place.replaceChildren(
 			h("div.heading", h("h2", "What you have more than once"), this.told),
-			h("div.choices",
+			h("div.tools",
 				choice("Find ", "level", Object.entries(LEVELS)),
 				choice("Keep ", "keep", Object.entries(KEEP))),
 			this.list, this.more);
@@ -77,8 +77,8 @@ export class Duplicates {
 			h("a.picture", { href: original(each.id), target: "_blank", title: "Open the original" },
 				h("img", { src: thumbnail(each.id, 256), alt: each.name, loading: "lazy" })),
 			h("p.name", { title: each.path ?? each.name }, each.path?.split("/").slice(-2).join("/") ?? each.name),
-			h("p.facts", `${number(each.width)}×${number(each.height)} · ${bytes(each.size_bytes)} · ${each.format}`),
-			h("p.facts", each === keep ? "suggested" : each.kind === "exact" ? "the same bytes" : `${each.kind} ${each.score.toFixed(2)}`),
+			h("p.hint", `${number(each.width)}×${number(each.height)} · ${bytes(each.size_bytes)} · ${each.format}`),
+			h("p.hint", each === keep ? "suggested" : each.kind === "exact" ? "the same bytes" : `${each.kind} ${each.score.toFixed(2)}`),
 			h("p.fate",
 				h("label", "Keep", h("input", {
 					type: "radio", name: keep.id, value: each.id, checked: each === keep, onchange: refresh, "aria-label": `Keep ${each.name}`,
@@ -95,31 +95,22 @@ export class Duplicates {
 
 	async #discard(group, { keep, discard }, files) {
 		group.disabled = true;
-		try {
-			const { done, refused, undo } = await call("POST", "/duplicates/discard", { json: { keep, discard, files } });
+		const then = ({ done, refused, undo }) => {
 			const what = files
 				? `${plural(done.length, "file")} moved to the trash.`
 				: `${plural(done.length, "picture")} taken out of the index. The files stay; indexing brings them back.`;
+			const back = () => {
+				line.replaceWith(group);
+				this.page.changed();
+			};
 			const line = h("div.group.done", { tabindex: -1 }, h("p", what),
 				refused.map(({ reason }) => h("p.trouble", reason)),
-				undo && button("Undo", () => this.#undo(line, group, undo)));
+				undo && button("Undo", () => call("POST", "/undo", { json: { undo } }).then(back, toast)));
 			group.replaceWith(line);
 			line.focus();
 			this.page.changed();
-		} catch (problem) {
-			toast(problem.message);
-		}
+		};
+		await call("POST", "/duplicates/discard", { json: { keep, discard, files } }).then(then, toast);
 		group.disabled = false;
-	}
-
-	async #undo(line, group, undo) {
-		try {
-			await call("POST", "/undo", { json: { undo } });
-			line.replaceWith(group);
-			group.querySelector("input").focus();
-			this.page.changed();
-		} catch (problem) {
-			toast(problem.message);
-		}
 	}
 }

@@ -1,13 +1,13 @@
 // Pictures in rows of equal height. Their sizes are known before they are: nothing ever jumps.
 
-import { h, icon, plural, still, thumbnail } from "./dom.js";
+import { h, held, icon, plural, still, thumbnail } from "./dom.js";
 
 const GAP = 8;
 
 export class Grid {
-	/** `does`: open(hit), ask(hit), weigh(hit, step), original(hit). */
-	constructor(list, does) {
-		Object.assign(this, { list, does, hits: [], tiles: [], lines: [], more: false, active: 0 });
+	/** `keys` are what is done with a hit, by key: s, m, l and o. */
+	constructor(list, keys, open) {
+		Object.assign(this, { list, keys, open, hits: [], tiles: [], lines: [], more: false, active: 0 });
 		list.onkeydown = (event) => this.#key(event);
 		list.addEventListener("focusin", (event) => this.#activate(this.tiles.indexOf(event.target.closest(".tile"))));
 		new ResizeObserver(() => list.clientWidth !== this.width && this.#layout()).observe(list);
@@ -55,16 +55,15 @@ export class Grid {
 	}
 
 	#tile() {
-		const act = (kind, sign, title, onclick) => h(`button.act.${kind}`, { title, onclick }, icon(sign));
+		const act = (kind, sign, title, then) => h(`button.act.${kind}`, { title, onclick: () => then(tile.hit) }, icon(sign));
 		const image = h("img", { alt: "", loading: "lazy", decoding: "async", onerror: () => tile.classList.add("gone") });
 		const tile = h("li.tile",
-			h("button.pick", { onclick: () => this.does.open(tile.hit) }, image),
+			h("button.pick", { onclick: () => this.open(tile.hit) }, image),
 			h("span.acts",
-				act("ask", "search", "Search with this (s)", () => this.does.ask(tile.hit)),
-				act("more", "plus", "More like this (m)", () => this.does.weigh(tile.hit, 1)),
-				act("less", "minus", "Less like this (l)", () => this.does.weigh(tile.hit, -1))),
+				act("ask", "search", "Search with this (s)", this.keys.s),
+				act("more", "plus", "More like this (m)", this.keys.m),
+				act("less", "minus", "Less like this (l)", this.keys.l)),
 			h("span.label", { "aria-hidden": "true" }));
-		tile.ondragstart = ({ dataTransfer }) => dataTransfer.setData("application/x-lookalike", tile.hit.id);
 		return tile;
 	}
 
@@ -103,8 +102,7 @@ export class Grid {
 		tile.hidden = false;
 		for (const side in box) tile.style[side] = `${box[side]}px`;
 		const image = tile.firstChild.firstChild;
-		const pixels = Math.max(box.width, box.height) * devicePixelRatio;
-		if (!image.src) image.src = thumbnail(tile.hit.id, pixels > 256 ? 512 : 256);
+		if (!image.src) image.src = thumbnail(tile.hit.id, Math.max(box.width, box.height) * devicePixelRatio > 256 ? 512 : 256);
 		if (!moving || still() || box.top > scrollY + 2 * innerHeight) return;
 		const from = old && `translate(${old.left - box.left}px, ${old.top - box.top}px)`;
 		tile.animate(old ? { transform: [from, "none"] } : { opacity: [0, 1] }, { duration: 300, easing: "cubic-bezier(.2,.8,.2,1)" });
@@ -121,14 +119,10 @@ export class Grid {
 
 	#key(event) {
 		const hit = this.hits[this.active];
-		if (event.ctrlKey || event.metaKey || event.altKey || !hit) return;
-		const acts = {
-			m: () => this.does.weigh(hit, 1), l: () => this.does.weigh(hit, -1),
-			s: () => this.does.ask(hit), o: () => this.does.original(hit),
-		};
 		const goal = this.#goal(event.key);
+		if (!hit || held(event)) return;
 		if (goal !== undefined) this.focus(this.hits[goal].id);
-		else if (acts[event.key]) acts[event.key]();
+		else if (this.keys[event.key]) this.keys[event.key](hit);
 		else return;
 		event.preventDefault();
 	}

@@ -28,7 +28,7 @@ export class Indexing {
 		const form = h("div.group.tools", boxes, h("button.primary", { onclick: start }, "Index now"));
 		this.shown = h("div", { role: "status" });
 		this.place.replaceChildren(
-			h("div.heading", h("h2", "Make the index match the folders"), h("p.told", `${plural(pictures, "picture")} · ${model}`)),
+			h("div.heading", h("h2", "Make the index match the folders"), h("p.hint", `${plural(pictures, "picture")} · ${model}`)),
 			roots.length ? form : card("picture", "No folder may be indexed from here",
 				h("p", "Start the server with ", h("code", "lookalike serve --root FOLDER"), ", or index at a terminal: ", h("code", "lookalike index FOLDER"))),
 			this.shown);
@@ -74,7 +74,7 @@ export class Indexing {
 			runs(job) && h("progress", { "aria-label": "Indexing" }),
 			h("p.counts", COUNTS.filter((name) => count(name) !== undefined).map((name) => h("span", h("b", number(count(name))), ` ${name}`))),
 			job.error && h("p.trouble", job.error.message),
-			runs(job) && button("Stop", () => call("DELETE", `/jobs/${job.id}`).catch((problem) => toast(problem.message))),
+			runs(job) && button("Stop", () => call("DELETE", `/jobs/${job.id}`).catch(toast)),
 			skipped.length > 0 && h("details", h("summary", `Why ${plural(skipped.length, "file was", "files were")} skipped`),
 				h("ul", skipped.slice(0, 200).map(({ name, path, reason }) => h("li", h("code", path ?? name), ` ${reason}`))))));
 	}

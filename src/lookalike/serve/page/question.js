@@ -32,7 +32,8 @@ export class Question {
 	/** Send pictures, and ask with them. */
 	async upload(pictures, fresh) {
 		this.trouble("");
-		this.#waiting(pictures[0]);
+		this.staged = "";
+		$("#stage").replaceChildren(icon("picture"), h("p.big", "Looking at it…"));
 		let name;
 		try {
 			const terms = [];
@@ -55,7 +56,7 @@ export class Question {
 		const kind = /^https?:\/\//i.test(value) ? "url" : "words";
 		if (!value) $("#text").focus();
 		else if (kind === "words" && !this.reads)
-			this.trouble("This index’s model reads no words. Type an address that begins with https://, or choose a picture.");
+			this.trouble("The model of this index reads no words. Type an address, https://…, or choose a picture.");
 		else {
 			$("#text").value = "";
 			this.does.add([{ kind, value, weight: 1, crop: null }], false);
@@ -101,21 +102,13 @@ export class Question {
 
 	#stage() {
 		const term = this.terms[this.selected];
-		// What was drawn here needs no drawing; a box that Back brings does.
-		const key = term ? [term.kind, term.value, this.selected, term.crop].join() : "";
+		const key = String(term && [term.kind, term.value, this.selected, term.crop]);
 		if (this.staged === key) return;
 		this.staged = key;
 		$("#stage").replaceChildren(...(term ? this.#staged(term, this.selected) : [
 			icon("picture"), h("p.big", "Drop a picture here"), h("p", "or paste one, or start with one of yours"),
 			h("button.primary", { onclick: () => $("#file").click() }, "Choose a picture"),
 		]));
-	}
-
-	#waiting(picture) {
-		const address = URL.createObjectURL(picture);
-		const image = h("img", { src: address, alt: "", onerror: () => image.remove(), onload: () => URL.revokeObjectURL(address) });
-		this.staged = "waiting";
-		$("#stage").replaceChildren(h("div.frame.waiting", image), h("p.big", "Looking at it…"));
 	}
 
 	#staged(term, at) {
@@ -132,7 +125,7 @@ export class Question {
 		if (width) shape(width, height);
 		const tools = h("div.tools");
 		const cropper = new Cropper(frame, term.crop, (crop) => {
-			this.staged = [term.kind, term.value, at, crop].join();
+			this.staged = String([term.kind, term.value, at, crop]); // it need not be drawn again
 			draw(crop);
 			this.#change(at, { crop }, "crop");
 		});
@@ -149,8 +142,8 @@ export class Question {
 
 	#term(term, at) {
 		const name = this.#name(term);
-		const seen = term.kind === "id" || term.kind === "upload";
-		const small = seen ? h("img", { src: source(term, 128), alt: "", onerror: () => small.remove() }) : icon(term.kind === "url" ? "globe" : "words");
+		const sign = { url: "globe", words: "words" }[term.kind];
+		const small = sign ? icon(sign) : h("img", { src: source(term, 128), alt: "", onerror: () => small.remove() });
 		const change = later(120, (weight) => this.#change(at, { weight }, "weight"));
 		const range = h("input", {
 			type: "range", min: -2, max: 2, step: 0.25, value: term.weight, "aria-label": `Weight of ${name}`,

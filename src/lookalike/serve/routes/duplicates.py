@@ -97,7 +97,7 @@ def duplicates(
 @router.post(
     "/duplicates/discard",
     summary="Take duplicates out of the index, or put their files into the trash",
-    responses=documented(404, 409, 422),
+    responses=documented(400, 404, 409, 422),
 )
 def discard(body: Discard, service: Served) -> Done:
     """Files only if the server was started with --allow-trash, and each is read again before."""
@@ -116,7 +116,7 @@ def discard(body: Discard, service: Served) -> Done:
     return Done(done=done, refused=[Left(id=key, reason=reason) for key in missing])
 
 
-@router.post("/undo", summary="Put discarded files back", responses=documented(404, 422))
+@router.post("/undo", summary="Put discarded files back", responses=documented(400, 404, 422))
 def undo(body: Undo, service: Served) -> Done:
     """They are indexed again, too; nothing is overwritten."""
     if not service.options.allow_trash:

@@ -188,7 +188,7 @@ def _read(place: Twin, service: Service) -> bytes:
 
             return fetch(
                 place.path,
-                max_bytes=service.options.max_upload_bytes,
+                max_bytes=service.settings.max_upload_bytes,
                 timeout_s=service.settings.max_seconds,
                 allow_private=bool(service.settings.allow_private_urls),
             )

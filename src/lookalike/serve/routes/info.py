@@ -69,7 +69,7 @@ def info(service: Served) -> Info:
         show_paths=options.show_paths,
         allow_trash=options.allow_trash,
         limits=Limits(
-            upload_bytes=options.max_upload_bytes,
+            upload_bytes=service.settings.max_upload_bytes,
             pixels=service.questions.max_pixels,
             hits=1000,
         ),

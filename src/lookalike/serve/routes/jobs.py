@@ -87,7 +87,9 @@ class JobsView(BaseModel):
     jobs: list[JobView]
 
 
-@router.post("/index", status_code=202, summary="Index folders", responses=documented(404, 422))
+@router.post(
+    "/index", status_code=202, summary="Index folders", responses=documented(400, 404, 422)
+)
 def start(service: Served, wanted: Folders | None = None) -> JobView:
     """Begin a job that makes the index match folders; what is committed outlives everything."""
     folders = service.roots.chosen(wanted.folders if wanted else [])

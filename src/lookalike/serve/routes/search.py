@@ -154,7 +154,7 @@ async def _json(request: Request, kind: str) -> Any:
         raise Refused(415, "not_understood", message)
     try:
         return json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refused(422, "invalid_request", "The body is no JSON.") from None
 
 
@@ -176,13 +176,13 @@ async def _of_form(request: Request, service: Service) -> tuple[Question, list[b
 def _terms(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refused(422, "invalid_request", "It is no JSON.", field="terms") from None
 
 
 async def file_of(sent: UploadFile, service: Service) -> bytes:
     """The bytes of a file that came in a form."""
-    limit = service.options.max_upload_bytes
+    limit = service.settings.max_upload_bytes
     if (sent.size or 0) > limit:
         message = f"The picture has more than {limit:,} bytes."
         raise Refused(413, "too_large", message, field="picture")

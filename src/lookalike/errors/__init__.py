@@ -1,0 +1,127 @@
+"""Everything that can go wrong, as one tree.
+
+LookalikeError
+├── InvalidSetting            an environment variable or option with an impossible value
+├── InvalidQuestion           a question or filter that makes no sense, or not for this index
+├── LabelsUnusable            labels that nothing can be measured with
+├── AddressUnusable           an address that a server cannot listen at
+├── TokenUnsafe               a server for others without a token, or with one that can be guessed
+├── ExtraMissing              it needs an optional part of lookalike
+├── PathUnusable              what is at a path or an address: one of these
+│   ├── SourceNotFound        a folder or file to index that is not there
+│   ├── ExportUnusable        a file to import that is no export, or a damaged one
+│   ├── InvalidMetadata       fields of the user's own that cannot be stored, or a bad file of them
+│   ├── UndoFileUnusable      the record of what was done with files cannot be written or read
+│   ├── DownloadFailed        the sample pictures could not be fetched or unpacked
+│   ├── WatchFailed           folders whose changes the system does not tell
+│   └── PictureError          one picture; indexing skips it, a search cannot go on
+│       ├── PictureUnreadable its bytes could not be had
+│       └── PictureDamaged    its bytes are no picture, or a broken one
+│           └── PictureTooLarge   it has more pixels than are decoded
+├── ModelError
+│   ├── UnknownModel          no such model here
+│   ├── ModelUnusable         the model's files are missing or damaged
+│   ├── ModelMismatch         the index was made with another model
+│   ├── DeviceUnavailable     there is no such device to run it on
+│   └── ExtraBroken           its optional part is installed, but does not load
+└── StoreError                the database
+    ├── IndexNotFound         there is none, or it has no such collection
+    ├── IndexLocked           another process has it open
+    ├── IndexServed           a server has it open, which cannot be gone through
+    ├── OwnerLost             the server that has it open has stopped
+    ├── IndexIncompatible     a file of another kind or version
+    ├── MetricMismatch        the index was made with another metric
+    ├── IndexNotWritable      its folder cannot be written
+    ├── StorageFull           the disk is full
+    ├── ServerUnreachable     nothing answers at a server's address
+    ├── ServerLost            a server has stopped to answer
+    └── TokenRefused          a server does not accept who asks, or not for this
+"""
+
+from __future__ import annotations
+
+from lookalike.errors.base import (
+    LookalikeError,
+    PathUnusable,
+    reason_of,
+)
+from lookalike.errors.general import (
+    AddressUnusable,
+    DownloadFailed,
+    ExportUnusable,
+    ExtraMissing,
+    InvalidMetadata,
+    InvalidQuestion,
+    InvalidSetting,
+    LabelsUnusable,
+    PictureDamaged,
+    PictureError,
+    PictureTooLarge,
+    PictureUnreadable,
+    SourceNotFound,
+    TokenUnsafe,
+    UndoFileUnusable,
+    WatchFailed,
+)
+from lookalike.errors.model import (
+    DeviceUnavailable,
+    ExtraBroken,
+    ModelError,
+    ModelMismatch,
+    ModelUnusable,
+    UnknownModel,
+)
+from lookalike.errors.store import (
+    IndexIncompatible,
+    IndexLocked,
+    IndexNotFound,
+    IndexNotWritable,
+    IndexServed,
+    MetricMismatch,
+    OwnerLost,
+    ServerLost,
+    ServerUnreachable,
+    StorageFull,
+    StoreError,
+    TokenRefused,
+)
+
+__all__ = [
+    "AddressUnusable",
+    "DeviceUnavailable",
+    "DownloadFailed",
+    "ExportUnusable",
+    "ExtraBroken",
+    "ExtraMissing",
+    "IndexIncompatible",
+    "IndexLocked",
+    "IndexNotFound",
+    "IndexNotWritable",
+    "IndexServed",
+    "InvalidMetadata",
+    "InvalidQuestion",
+    "InvalidSetting",
+    "LabelsUnusable",
+    "LookalikeError",
+    "MetricMismatch",
+    "ModelError",
+    "ModelMismatch",
+    "ModelUnusable",
+    "OwnerLost",
+    "PathUnusable",
+    "PictureDamaged",
+    "PictureError",
+    "PictureTooLarge",
+    "PictureUnreadable",
+    "ServerLost",
+    "ServerUnreachable",
+    "SourceNotFound",
+    "StorageFull",
+    "StoreError",
+    "TokenRefused",
+    "TokenUnsafe",
+    "UndoFileUnusable",
+    "UnknownModel",
+    "WatchFailed",
+    "reason_of",
+]

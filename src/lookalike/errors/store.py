@@ -1,0 +1,126 @@
+"""Errors of the database."""
+
+from __future__ import annotations
+
+from lookalike.errors.base import LookalikeError
+
+
+class StoreError(LookalikeError):
+    """The database refused or failed."""
+
+
+class IndexNotFound(StoreError):
+    """There is no such index."""
+
+    def __init__(self, database: str, collection: str) -> None:
+        self.database, self.collection = database, collection
+        super().__init__(
+            f"There is no index {collection!r} in {database}. Make one first: "
+            "lookalike index FOLDER, with the same --db and --collection."
+        )
+
+
+class IndexLocked(StoreError):
+    """Another process has the database open."""
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+        super().__init__(
+            f"{database} is open in another process. Wait until that one has finished, or "
+            "close it; nothing was changed. While `lookalike serve` has it open, others go through "
+            "that."
+        )
+
+
+class IndexServed(StoreError):
+    """A server has the database open, and it cannot be gone through; `reason` says why."""
+
+    def __init__(self, database: str, address: str, reason: str) -> None:
+        self.database, self.address, self.reason = database, address, reason
+        super().__init__(
+            f"{database} is open in the server at {address}, {reason}. Stop that server first; "
+            "nothing was changed."
+        )
+
+
+class OwnerLost(StoreError):
+    """The server that has the database open has stopped while it was gone through."""
+
+    def __init__(self, database: str, address: str) -> None:
+        self.database, self.address = database, address
+        super().__init__(
+            f"The server at {address}, which had {database} open, does not answer any more. "
+            "Everything committed so far is kept; run the same command again."
+        )
+
+
+class IndexIncompatible(StoreError):
+    """The database is of another kind or version."""
+
+
+class MetricMismatch(StoreError):
+    """The index measures likeness in another way; that is settled when it is made."""
+
+    def __init__(self, *, database: str, indexed: str, requested: str) -> None:
+        self.database, self.indexed, self.requested = database, indexed, requested
+        super().__init__(
+            f"{database} was made with the metric {indexed}, but {requested} is asked for. Leave "
+            "the metric out to use the index as it is, or index the folders into another database "
+            "(--db)."
+        )
+
+
+class IndexNotWritable(StoreError):
+    """The database's folder cannot be written."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        self.database, self.reason = database, reason
+        super().__init__(
+            f"{database} cannot be written ({reason}). Check the rights of its folder, or name "
+            "another database with --db."
+        )
+
+
+class StorageFull(StoreError):
+    """No space is left where the database lies."""
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+        super().__init__(
+            f"The disk that holds {database} is full. Everything committed so far is kept; "
+            "free some space and run the same command again."
+        )
+
+
+class ServerUnreachable(StoreError):
+    """No Milvus answers at this address."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        self.database, self.reason = database, reason
+        super().__init__(
+            f"{database} cannot be reached ({reason}). Check the address (--db), and that Milvus "
+            "runs there."
+        )
+
+
+class ServerLost(StoreError):
+    """A server that had answered does so no more, or is busy with itself for too long."""
+
+    def __init__(self, database: str, seconds: float, reason: str) -> None:
+        self.database, self.seconds, self.reason = database, seconds, reason
+        super().__init__(
+            f"{database} has not answered for {seconds:g} s ({reason}). Everything committed so "
+            "far is kept; run the same command again when it does. LOOKALIKE_SERVER_WAIT_S is how "
+            "long it is waited for."
+        )
+
+
+class TokenRefused(StoreError):
+    """A server refuses the user, password or token, or what they want to do."""
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+        super().__init__(
+            f"{database} refuses: the user, password or token is wrong, or may not do this. Give "
+            "them as LOOKALIKE_TOKEN=USER:PASSWORD or --token."
+        )
