@@ -206,7 +206,7 @@ def test_the_page_is_small_and_has_no_inline_scripts_or_styles() -> None:
 
 
 @needs_browser
-def test_from_a_drop_to_a_part_to_more_like_this_to_a_filter_and_back(  # noqa: PLR0915 - one story
+def test_from_a_drop_to_a_part_to_more_like_this_to_a_filter_and_back(
     visit: Open, samples: Path
 ) -> None:
     this = visit()
@@ -328,7 +328,7 @@ def test_weights_and_terms_change_what_is_found(visit: Open, samples: Path) -> N
 
 
 @needs_browser
-def test_everything_can_be_done_with_keys_alone(visit: Open) -> None:  # noqa: PLR0915 - one story
+def test_everything_can_be_done_with_keys_alone(visit: Open) -> None:
     this = visit()
     page = this.page
     this.open()
