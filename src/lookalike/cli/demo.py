@@ -45,6 +45,7 @@ def demo(
         if serve:
             serving.serve(
                 port=port,
+                open_page=True,
                 root=[str(SAMPLES)],
                 show_paths=True,
                 db=str(database),
