@@ -470,7 +470,7 @@ def test_what_goes_wrong_is_said_with_what_to_do(
     expect(page.locator("#trouble")).to_contain_text("reads no words")
     page.fill("#text", "http://127.0.0.1/private.jpg")
     page.keyboard.press("Enter")
-    expect(page.locator("#notice")).to_contain_text("is no public address")
+    expect(page.locator("#notice")).to_contain_text("only public http and https addresses")
 
     page.goto(f"{this.url}/?upload={'0' * 32}")
     expect(page.locator("#notice")).to_contain_text("The picture of this question is gone")
