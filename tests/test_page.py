@@ -28,6 +28,7 @@ CHROMIUM = shutil.which("chromium")
 FILES = Path(__file__).parents[1] / "src" / "lookalike" / "serve" / "page"
 MOST_BYTES = 60_000
 WIDE, PHONE = (1280, 800), (390, 844)
+expect.set_options(timeout=15_000)  # other tests run at the same time
 NASTY = "<img src=x onerror=document.title=1>.jpg"
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
@@ -482,7 +483,7 @@ def test_what_goes_wrong_is_said_with_what_to_do(
     expect(page.locator("#notice")).to_contain_text("The server does not answer")
     page.unroute("**/api/v1/search")
     expect(page.locator("#heading")).to_have_text("What looks alike")
-    expect(page.locator(".pick").first).to_be_visible(timeout=6000)  # it goes on by itself
+    expect(page.locator(".pick").first).to_be_visible()  # it goes on by itself
 
     def away(route: Route) -> None:
         error = {"code": "database_unavailable", "message": "Milvus is away.", "field": None}
