@@ -1,7 +1,7 @@
 // The page: what is asked stands in the address, and everything shown follows from it.
 
 import { Details, help } from "./details.js";
-import { $, button, call, card, h, held, later, number, original, plural, query, say, toast } from "./dom.js";
+import { $, button, call, card, h, held, later, number, original, plural, query, say } from "./dom.js";
 import { Duplicates } from "./duplicates.js";
 import { Grid } from "./grid.js";
 import { Indexing } from "./indexing.js";
@@ -13,7 +13,7 @@ const info = { pictures: 0, model: "", metric: "COSINE", roots: [], fields: [] }
 let state = EMPTY;
 let asking = new AbortController(); // what is under way
 let loading = false;
-let last = ""; // the kind of the last change: the same again replaces its entry in the history
+let last = ""; // the kind of the last change: the same again is one step back
 const seen = new Map(); // answers by address, so that Back is at once
 
 const keys = {
@@ -28,14 +28,8 @@ const details = new Details({
 	keys,
 	close,
 	step: (id, by) => {
-		const hit = grid.neighbour(id, by);
+		const hit = grid.hits[grid.hits.findIndex((each) => each.id === id) + by];
 		if (hit) go({ show: hit.id }, "step");
-	},
-	removed: ({ id, name }) => {
-		grid.show(grid.hits.filter((hit) => hit.id !== id), grid.more);
-		forget();
-		close();
-		toast(`${name} is out of the index. Its file stays; indexing brings it back.`);
 	},
 });
 
@@ -107,15 +101,13 @@ function render(next) {
 
 const loosest = () => (info.metric === "L2" ? 4 : 0);
 
-function narrow({ terms, where, min, auto, diverse }) {
+function narrow({ terms, where, min }) {
 	const score = $("#score");
 	// What is being typed or moved is left alone.
 	if (last !== "where") $("#where").value = where;
 	score.max = loosest() || 1;
 	if (last !== "min") score.value = min ?? loosest();
 	$("#score-value").textContent = min === null ? "any" : `${loosest() ? "up to" : "from"} ${min.toFixed(2)}`;
-	$("#auto").checked = auto;
-	$("#diverse").checked = diverse;
 	$("#narrow").classList.toggle("idle", !terms.length);
 }
 
@@ -151,7 +143,6 @@ async function ask() {
 	}
 }
 
-/** The next page, once the end comes near. */
 async function fill() {
 	const near = $("#end").getBoundingClientRect().top < innerHeight + 800;
 	if (!grid.more || loading || !near || state.view !== "search") return;
@@ -159,7 +150,7 @@ async function fill() {
 	loading = true;
 	try {
 		const { hits, more } = await fetched(grid.hits.length);
-		grid.append(hits, more && hits.length > 0);
+		grid.append(hits, more);
 		grid.mark(state.terms);
 		summary(Object.assign(entry ?? {}, { hits: grid.hits, more: grid.more }));
 	} catch (problem) {
@@ -188,23 +179,20 @@ function present(entry) {
 
 function summary({ seconds }) {
 	const { hits, more } = grid;
-	const took = seconds && (seconds < 0.1 ? `${Math.ceil(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`);
 	$("#heading").textContent = state.terms.length ? "What looks alike" : "Your pictures";
-	$("#summary").textContent = `${number(hits.length)}${more ? "+" : ""}${took ? ` in ${took}` : ""}`;
+	$("#summary").textContent = `${number(hits.length)}${more ? "+" : ""}${seconds ? ` in ${seconds.toFixed(2)} s` : ""}`;
 	say(`${plural(hits.length, "picture")}${more ? ", more below" : ""}`);
 }
 
-/** Nothing to show: say why, and what to do about it. */
 function nothing() {
-	const { terms, where, min, auto } = state;
+	const { terms, where, min } = state;
 	const without = (label, change) => button(label, () => go(change));
 	if (terms.length || where) {
 		return card("search", "Nothing fits",
-			h("p", auto ? "Nothing stands out from the rest of the index." : "No picture meets all that is asked for."),
+			h("p", "No picture meets all that is asked for."),
 			h("div.tools",
 				where && without("Without the filter", { where: "" }),
-				min !== null && without("With any score", { min: null }),
-				auto && without("Also what does not stand out", { auto: false })));
+				min !== null && without("With any score", { min: null })));
 	}
 	return card("picture", "No pictures here yet", info.roots.length
 		? [h("p", "Index the folders that this server may read, and they appear here."),
@@ -259,26 +247,24 @@ const point = () => {
 async function refresh() {
 	Object.assign(info, await call("GET", "/info").catch(() => null));
 	$("#count").textContent = plural(info.pictures, "picture");
-	$("#count").title = info.model;
 	asked.readsWords(info.reads_words);
 }
 
-const filter = () => go({ where: $("#where").value.trim() }, "where");
+const filter = () => {
+	const where = $("#where").value.trim();
+	if (where !== state.where) go({ where }, "where");
+};
 const filterSoon = later(700, filter);
 $("#where").oninput = filterSoon;
 $("#where").onscroll = point;
-$("#narrow").onsubmit = (event) => {
-	event.preventDefault();
-	filterSoon.cancel();
-	filter();
-};
+$("#narrow").onsubmit = filter;
+addEventListener("submit", (event) => event.preventDefault());
 const scoreSoon = later(120, (min) => go({ min }, "min"));
 $("#score").oninput = ({ target }) => {
 	const min = Number(target.value) === loosest() ? null : Number(target.value);
 	narrow({ ...state, min });
 	scoreSoon(min);
 };
-for (const name of ["auto", "diverse"]) $(`#${name}`).onchange = ({ target }) => go({ [name]: target.checked });
 
 addEventListener("popstate", () => {
 	last = "";
@@ -330,7 +316,6 @@ addEventListener("paste", (event) => {
 	take(event.clipboardData, true);
 });
 
-/** Ask with what was dropped or pasted. */
 function take(data, fresh) {
 	if (state.view !== "search") go({ view: "search" });
 	const text = (data.getData("text/uri-list") || data.getData("text/plain")).trim().split(/\s*\n/)[0];

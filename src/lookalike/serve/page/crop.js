@@ -18,7 +18,6 @@ export class Cropper {
 		this.#set(crop && crop.map((part) => part / 100));
 	}
 
-	/** A box in the middle, to be moved by keys. */
 	begin() {
 		this.#set([0.25, 0.25, 0.5, 0.5]);
 		this.box.focus();
@@ -41,7 +40,6 @@ export class Cropper {
 	}
 
 	#commit() {
-		this.soon.cancel();
 		this.changed(this.part && this.part.map(percent));
 	}
 

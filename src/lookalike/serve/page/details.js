@@ -3,29 +3,25 @@
 import { $, button, bytes, call, h, held, icon, number, original, round, thumbnail, toast } from "./dom.js";
 
 export class Details {
-	/** `does`: close(), step(id, by), removed(hit), and `keys`, what is done with a hit by key. */
+	/** `does`: close(), step(id, by), and `keys`, what is done with a hit by key. */
 	constructor(does) {
 		Object.assign(this, { does, dialog: $("#details") });
 		this.dialog.oncancel = (event) => {
 			event.preventDefault();
 			does.close();
 		};
-		this.dialog.onclick = ({ target }) => target === this.dialog && does.close();
 		this.dialog.onkeydown = (event) => this.#key(event);
 	}
 
 	async show(id, known) {
 		if (this.id === id && this.dialog.open) return;
 		this.id = id;
-		if (known) this.#draw(known);
-		else this.dialog.replaceChildren(this.#top("One moment…"));
 		if (!this.dialog.open) this.dialog.showModal();
-		if (known) $(".primary", this.dialog).focus();
 		try {
-			const all = await call("GET", `/images/${id}/details`);
-			if (this.id === id) this.#draw({ ...known, ...all });
+			known ??= await call("GET", `/images/${id}/details`);
+			if (this.id === id) this.#draw(known);
 		} catch (problem) {
-			if (this.id === id && !known) this.dialog.replaceChildren(this.#top("It cannot be shown"), h("p", problem.message));
+			this.dialog.replaceChildren(this.#top("It cannot be shown"), h("p", problem.message));
 		}
 	}
 
@@ -40,23 +36,14 @@ export class Details {
 
 	#draw(hit) {
 		const { dialog, does } = this;
-		const focused = dialog.contains(document.activeElement) && document.activeElement.textContent;
 		this.hit = hit;
-		const lost = () => link.replaceChildren(h("p.big", "Its file cannot be read any more"));
-		const link = h("a.picture", { href: original(hit.id), target: "_blank", title: "Open the original (o)" },
-			h("img", { src: thumbnail(hit.id, 1024), alt: hit.name, width: hit.width, height: hit.height, onerror: lost }));
-		const remove = h("button.quiet.danger", {
-			onclick: () => {
-				if (remove.dataset.asked) return this.#remove(hit);
-				remove.dataset.asked = "yes";
-				remove.textContent = "Its file stays. Take it out?";
-			},
-		}, "Take out of the index");
+		const lost = () => image.replaceWith("Its file cannot be read any more.");
+		const image = h("img", { src: thumbnail(hit.id, 1024), alt: hit.name, width: hit.width, height: hit.height, onerror: lost });
 		dialog.replaceChildren(
 			this.#top(hit.name,
 				round("The one before (←)", "left", () => does.step(hit.id, -1)),
 				round("The next one (→)", "right", () => does.step(hit.id, 1))),
-			link,
+			h("div.picture", image),
 			h("div.tools",
 				h("button.primary", { onclick: () => does.keys.s(hit) }, icon("search"), "Search with this"),
 				button([icon("plus"), "More like this"], () => does.keys.m(hit)),
@@ -64,13 +51,8 @@ export class Details {
 			h("dl", facts(hit).map(([name, value]) => h("div", h("dt", name), h("dd", value)))),
 			h("div.tools",
 				h("a.quiet", { href: original(hit.id), target: "_blank" }, "Open the original"),
-				hit.path && button("Copy the path", () => navigator.clipboard.writeText(hit.path).then(() => toast("The path is in the clipboard."), toast)),
-				remove));
-		[...dialog.querySelectorAll("button, a")].find((each) => each.textContent === focused)?.focus();
-	}
-
-	async #remove(hit) {
-		await call("DELETE", `/images/${hit.id}`).then(() => this.does.removed(hit), toast);
+				hit.path && button("Copy the path", () => navigator.clipboard.writeText(hit.path).then(() => toast("The path is in the clipboard."), toast))));
+		$(".primary", dialog).focus();
 	}
 
 	#key(event) {
@@ -94,7 +76,7 @@ const facts = (hit) => [
 	["Format", hit.format + (hit.animated ? ", animated" : "")],
 	hit.taken_at && ["Taken", date(hit.taken_at)],
 	hit.path && ["Path", hit.path],
-	...Object.entries(hit.metadata).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]),
+	...Object.entries(hit.metadata).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]),
 ].filter(Boolean);
 
 const KEYS = [
@@ -104,7 +86,6 @@ const KEYS = [
 
 export function help(fields) {
 	const dialog = $("#help");
-	dialog.onclick = ({ target }) => target === dialog && dialog.close();
 	dialog.replaceChildren(
 		h("div.top", h("h2", { id: "help-title" }, "Keys and filters"), round("Close", "close", () => dialog.close())),
 		h("dl", KEYS.map(([keys, text]) => h("div", h("dt", h("kbd", keys)), h("dd", text)))),

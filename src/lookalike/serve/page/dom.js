@@ -19,7 +19,7 @@ export function h(tag, ...children) {
 const SHAPES = {
 	plus: "M12 5v14M5 12h14", minus: "M5 12h14", close: "m6 6 12 12M18 6 6 18", left: "m14.5 5-7 7 7 7", right: "m9.5 5 7 7-7 7",
 	search: "M17 11a6 6 0 1 0-12 0 6 6 0 0 0 12 0m3 9-4.5-4.5", crop: "M7 2.5V17h14.5M2.5 7H17v14.5",
-	picture: "M4 5h16v14H4zM9 10h.01M4 17l5-4 3.5 2.5L16 12l4 3.5", words: "M5 7V5.5h14V7M12 5.5v13M9 18.5h6",
+	picture: "M4 5h16v14H4zM9 10h.01M4 17l5-4 3.5 2.5L16 12l4 3.5",
 	globe: "M20.5 12a8.5 8.5 0 1 0-17 0 8.5 8.5 0 0 0 17 0zh-17m8.5-8.5c-5 5-5 12 0 17 5-5 5-12 0-17",
 };
 
@@ -67,19 +67,16 @@ export async function call(method, path, { json, form, signal } = {}) {
 
 export const query = (given) => new URLSearchParams(Object.entries(given).filter(([, value]) => value || value === 0));
 
-/** Calls after a pause in which it was not called again. */
 export function later(pause, then) {
-	const waiting = (...given) => {
-		clearTimeout(waiting.timer);
-		waiting.timer = setTimeout(then, pause, ...given);
+	let timer;
+	return (...given) => {
+		clearTimeout(timer);
+		timer = setTimeout(then, pause, ...given);
 	};
-	waiting.cancel = () => clearTimeout(waiting.timer);
-	return waiting;
 }
 
 const hide = later(7000, () => { $("#toast").hidden = true; });
 
-/** Say something that happened, or an error, for some seconds. */
 export function toast(text) {
 	$("#toast").textContent = text.message ?? text;
 	$("#toast").hidden = false;

@@ -3,9 +3,7 @@
 import { button, bytes, call, card, h, number, original, plural, query, thumbnail, toast } from "./dom.js";
 
 const LEVELS = { near: "the same picture", exact: "the same bytes", similar: "pictures merely alike" };
-const KEEP = {
-	"most-pixels": "the most pixels", largest: "the largest file", newest: "the newest", oldest: "the oldest", "shortest-path": "the shortest path",
-};
+const KEEP = ["most-pixels", "largest", "newest", "oldest", "shortest-path"];
 
 export class Duplicates {
 	/** `page`: info, notice(problem, again), changed(). */
@@ -27,7 +25,7 @@ export class Duplicates {
 			h("div.heading", h("h2", "What you have more than once"), this.told),
 			h("div.tools",
 				choice("Find ", "level", Object.entries(LEVELS)),
-				choice("Keep ", "keep", Object.entries(KEEP))),
+				choice("Keep ", "keep", KEEP.map((rule) => [rule, rule.replace("-", " ")]))),
 			this.list, this.more);
 		this.#again();
 	}
@@ -50,7 +48,7 @@ export class Duplicates {
 			this.list.append(...groups.map((group) => this.#group(group)));
 			this.more.hidden = !more;
 			this.told.textContent = plural(total, "group");
-			if (!total) this.list.append(card("picture", "No duplicates", h("p", `Nothing is there twice: ${LEVELS[this.chosen.level]}.`)));
+			if (!total) this.list.append(card("picture", "No duplicates", h("p", "Nothing is there twice.")));
 		} catch (problem) {
 			this.told.textContent = "";
 			this.list.append(this.page.notice(problem, () => this.#again()));
@@ -59,16 +57,13 @@ export class Duplicates {
 
 	#group({ keep, others }) {
 		const tools = h("div.tools");
-		const chosen = () => ({
-			keep: group.querySelector("[type=radio]:checked").value,
-			discard: [...group.querySelectorAll("[type=checkbox]:checked:enabled")].map(({ value }) => value),
-		});
+		const boxes = () => [...group.querySelectorAll("input")];
 		const refresh = () => {
-			for (const { firstChild } of group.querySelectorAll(".fate")) firstChild.nextSibling.lastChild.disabled = firstChild.lastChild.checked;
-			const { keep: kept, discard } = chosen();
-			for (const { dataset } of group.querySelectorAll(".member"))
-				dataset.fate = dataset.id === kept ? "keep" : discard.includes(dataset.id) ? "discard" : "";
-			const act = (label, files) => button(label, () => this.#discard(group, chosen(), files), { disabled: !discard.length });
+			for (const box of boxes()) box.closest(".member").dataset.fate = box.checked ? "keep" : "discard";
+			const kept = boxes().find(({ checked }) => checked)?.value;
+			const discard = boxes().filter(({ checked }) => !checked).map(({ value }) => value);
+			const act = (label, files) =>
+				button(label, () => this.#discard(group, kept, discard, files), { disabled: !kept || !discard.length });
 			tools.replaceChildren(
 				act(`Take ${plural(discard.length, "picture")} out of the index`, false),
 				this.page.info.allow_trash ? act(`Move ${plural(discard.length, "file")} to the trash`, true) : "");
@@ -78,14 +73,10 @@ export class Duplicates {
 				h("img", { src: thumbnail(each.id, 256), alt: each.name, loading: "lazy" })),
 			h("p.name", { title: each.path ?? each.name }, each.path?.split("/").slice(-2).join("/") ?? each.name),
 			h("p.hint", `${number(each.width)}×${number(each.height)} · ${bytes(each.size_bytes)} · ${each.format}`),
-			h("p.hint", each === keep ? "suggested" : each.kind === "exact" ? "the same bytes" : `${each.kind} ${each.score.toFixed(2)}`),
-			h("p.fate",
-				h("label", "Keep", h("input", {
-					type: "radio", name: keep.id, value: each.id, checked: each === keep, onchange: refresh, "aria-label": `Keep ${each.name}`,
-				})),
-				h("label", "Discard", h("input", {
-					type: "checkbox", value: each.id, checked: true, onchange: refresh, "aria-label": `Discard ${each.name}`,
-				}))));
+			h("p.hint", each === keep ? "" : each.kind === "exact" ? "the same bytes" : `${each.kind} ${each.score.toFixed(2)}`),
+			h("label.check", h("input", {
+				type: "checkbox", value: each.id, checked: each === keep, onchange: refresh, "aria-label": `Keep ${each.name}`,
+			}), "Keep"));
 		const group = h("fieldset.group",
 			h("legend.unseen", `${keep.name} and ${plural(others.length, "other")}`),
 			h("div.members", [keep, ...others].map(member)), tools);
@@ -93,7 +84,7 @@ export class Duplicates {
 		return group;
 	}
 
-	async #discard(group, { keep, discard }, files) {
+	async #discard(group, keep, discard, files) {
 		group.disabled = true;
 		const then = ({ done, refused, undo }) => {
 			const what = files

@@ -1,6 +1,6 @@
 // Pictures in rows of equal height. Their sizes are known before they are: nothing ever jumps.
 
-import { h, held, icon, plural, still, thumbnail } from "./dom.js";
+import { h, held, icon, still, thumbnail } from "./dom.js";
 
 const GAP = 8;
 
@@ -26,8 +26,6 @@ export class Grid {
 	}
 
 	append(hits, more) {
-		const known = new Set(this.hits.map(({ id }) => id));
-		hits = hits.filter(({ id }) => !known.has(id));
 		const tiles = hits.map((hit) => tell(this.#tile(), hit));
 		this.hits = [...this.hits, ...hits];
 		this.tiles.push(...tiles);
@@ -37,7 +35,6 @@ export class Grid {
 		this.#activate(this.active);
 	}
 
-	/** Mark what the question is made of. */
 	mark(terms) {
 		const signs = new Map(terms.map(({ value, weight }) => [value, weight < 0 ? "less" : "more"]));
 		for (const tile of this.tiles) tile.dataset.sign = signs.get(tile.hit.id) ?? "";
@@ -49,14 +46,9 @@ export class Grid {
 		tile?.scrollIntoView({ block: "nearest", behavior: still() ? "auto" : "smooth" });
 	}
 
-	neighbour(id, step) {
-		const at = this.hits.findIndex((hit) => hit.id === id);
-		return at < 0 ? null : this.hits[at + step];
-	}
-
 	#tile() {
 		const act = (kind, sign, title, then) => h(`button.act.${kind}`, { title, onclick: () => then(tile.hit) }, icon(sign));
-		const image = h("img", { alt: "", loading: "lazy", decoding: "async", onerror: () => tile.classList.add("gone") });
+		const image = h("img", { alt: "", loading: "lazy", decoding: "async", onerror: () => image.replaceWith("The file is gone") });
 		const tile = h("li.tile",
 			h("button.pick", { onclick: () => this.open(tile.hit) }, image),
 			h("span.acts",
@@ -140,14 +132,12 @@ export class Grid {
 	}
 }
 
-/** Let a tile tell of a hit, which may have another score than before. */
 function tell(tile, hit) {
 	tile.hit = hit;
 	const score = hit.score?.toFixed(2);
-	const copies = hit.similar_count > 0 && plural(hit.similar_count, "copy", "copies");
 	const [pick, acts, label] = tile.children;
-	pick.ariaLabel = [hit.name, score && `score ${score}`, copies && `and ${copies}`].filter(Boolean).join(", ");
+	pick.ariaLabel = score ? `${hit.name}, score ${score}` : hit.name;
 	["Search with", "More like", "Less like"].forEach((what, at) => { acts.children[at].ariaLabel = `${what} ${hit.name}`; });
-	label.replaceChildren(...[score && h("span", score), copies && h("span", `+${copies}`)].filter(Boolean), h("span.name", hit.name));
+	label.replaceChildren(score ? h("span", score) : "", h("span.name", hit.name));
 	return tile;
 }

@@ -9,12 +9,10 @@ const TITLES = {
 const runs = (job) => job?.state === "queued" || job?.state === "running";
 
 export class Indexing {
-	/** `page`: info, notice(problem, again), changed(). */
 	constructor(place, page) {
 		Object.assign(this, { place, page });
 	}
 
-	/** Follow a job that runs already, whoever has started it. */
 	async resume() {
 		const { jobs } = await call("GET", "/jobs").catch(() => ({ jobs: [] }));
 		const job = jobs.find(runs);

@@ -8,10 +8,7 @@ export class Question {
 	constructor(does) {
 		Object.assign(this, { does, terms: [], selected: 0, reads: false });
 		this.facts = new Map(); // what is known of a term's picture, by its id
-		$("#add").onsubmit = (event) => {
-			event.preventDefault();
-			this.#addText($("#text").value.trim());
-		};
+		$("#add").onsubmit = () => this.#addText($("#text").value.trim());
 		$("#choose").append(icon("picture"));
 		$("#choose").onclick = () => $("#file").click();
 		$("#file").onchange = ({ target }) => {
@@ -29,7 +26,6 @@ export class Question {
 		$("#text").placeholder = $("#text").ariaLabel = reads ? "Words, or a picture’s address" : "A picture’s address";
 	}
 
-	/** Send pictures, and ask with them. */
 	async upload(pictures, fresh) {
 		this.trouble("");
 		this.staged = "";
@@ -76,7 +72,7 @@ export class Question {
 
 	show(terms) {
 		const key = terms.map(({ kind, value, crop }) => kind + value + Boolean(crop)).join();
-		const [list, grown] = [$("#terms"), terms.length > this.terms.length];
+		const list = $("#terms");
 		// A weight that is being moved keeps the focus.
 		const kept = this.key === key && list.contains(document.activeElement);
 		this.selected = Math.max(0, Math.min(this.selected, terms.length - 1));
@@ -85,7 +81,6 @@ export class Question {
 		this.#stage();
 		if (kept) terms.forEach((term, at) => weighed(list.children[at], term, terms));
 		else list.replaceChildren(...terms.map((term, at) => this.#term(term, at)));
-		if (grown) list.lastChild.classList.add("fresh");
 		for (const { kind, value } of terms) if (kind === "id" && !this.facts.has(value)) this.#learn(value);
 	}
 
@@ -97,7 +92,7 @@ export class Question {
 	}
 
 	#change(at, change, kind) {
-		this.does.change(this.terms.map((each, index) => (index === at ? { ...each, ...change } : each)), kind);
+		this.does.change(this.terms.with(at, { ...this.terms[at], ...change }), kind);
 	}
 
 	#stage() {
@@ -112,8 +107,8 @@ export class Question {
 	}
 
 	#staged(term, at) {
-		if (term.kind === "words") return [h("p.quote", this.#name(term))];
-		if (term.kind === "url") return [icon("globe"), h("p", term.value), h("p", "The server fetches this picture.")];
+		if (term.kind === "words") return [h("p.big", this.#name(term))];
+		if (term.kind === "url") return [icon("globe"), h("p", term.value)];
 		const shape = (width, height) => frame.style.setProperty("--ratio", width / height);
 		const image = h("img", {
 			alt: `The question: ${this.#name(term)}`, draggable: "false", src: source(term, 1024),
@@ -121,8 +116,8 @@ export class Question {
 			onerror: () => frame.replaceChildren(h("p", "This picture cannot be shown any more.")),
 		});
 		const frame = h("div.frame", image);
-		const { width, height } = this.facts.get(term.value) ?? {};
-		if (width) shape(width, height);
+		const known = this.facts.get(term.value);
+		if (known?.width) shape(known.width, known.height);
 		const tools = h("div.tools");
 		const cropper = new Cropper(frame, term.crop, (crop) => {
 			this.staged = String([term.kind, term.value, at, crop]); // it need not be drawn again
@@ -142,7 +137,7 @@ export class Question {
 
 	#term(term, at) {
 		const name = this.#name(term);
-		const sign = { url: "globe", words: "words" }[term.kind];
+		const sign = { url: "globe", words: "search" }[term.kind];
 		const small = sign ? icon(sign) : h("img", { src: source(term, 128), alt: "", onerror: () => small.remove() });
 		const change = later(120, (weight) => this.#change(at, { weight }, "weight"));
 		const range = h("input", {
@@ -161,7 +156,7 @@ export class Question {
 		const item = h("li.term",
 			h("button.small", { "aria-pressed": String(at === this.selected), "aria-label": `Show ${name}`, onclick: select }, small),
 			h("div.weighing",
-				h("p", h("span.sign"), h("span.name", { title: name }, name), term.crop && icon("crop")),
+				h("p", h("span.hint"), h("span.name", { title: name }, name), term.crop && icon("crop")),
 				h("label", range, h("output"))),
 			round(`Take ${name} out of the question`, "close", () => this.#remove(at)));
 		weighed(item, term, this.terms);
@@ -169,7 +164,7 @@ export class Question {
 	}
 
 	#remove(at) {
-		this.does.change(this.terms.filter((_, index) => index !== at), "");
+		this.does.change(this.terms.toSpliced(at, 1));
 		const next = $("#terms").children[Math.min(at, this.terms.length - 1)];
 		(next ? next.lastChild : $("#stage button")).focus();
 	}
@@ -177,7 +172,7 @@ export class Question {
 
 function weighed(item, { weight }, { length }) {
 	item.dataset.sign = weight < 0 ? "less" : "more";
-	$(".sign", item).textContent = weight < 0 ? "less like" : length > 1 ? "more like" : "like";
+	$(".hint", item).textContent = weight < 0 ? "less like" : length > 1 ? "more like" : "like";
 	$("output", item).textContent = `${weight < 0 ? "−" : ""}${Math.abs(weight)}`;
 }
 
