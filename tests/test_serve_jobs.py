@@ -410,7 +410,7 @@ def test_a_database_that_goes_away_is_told_and_back_without_a_restart(
             milvus_server.start()
         deadline = time.monotonic() + 90
         while (answer := search()).status_code != 200:
-            assert answer.status_code == 503
+            assert answer.status_code == 503, answer.text
             assert time.monotonic() < deadline
             time.sleep(0.5)
         assert len(answer.json()["hits"]) == 12

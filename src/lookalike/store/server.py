@@ -5,7 +5,8 @@
   questions again: it first waits for the leases of its former self to expire.
 - A read sees the writes of this process that are told their time (``Session``), which costs
   nothing; deletes of servers 2.3 are not. After one, and after opening, one read is ``Strong``: it
-  waits, up to half a second, until the server has seen everything written before.
+  waits, up to half a second, until the server has seen everything written before. So is the first
+  one after it was away.
 - ``insert`` makes a second row with the same id, ``upsert`` replaces the first.
 - What it acknowledges it has in its message queue. It seals and flushes by itself; newer ones
   allow a client hardly any flushes.
@@ -87,6 +88,11 @@ class ServerDatabase:
             except (MilvusException, grpc.RpcError) as error:
                 if not _passes(error):
                     raise _mapped(self.shown, error) from error
+                # It may come back with less than it has acknowledged, until it has caught up.
+                with self._counting:
+                    self._unseen += 1
+                if "consistency_level" in options:
+                    options["consistency_level"] = "Strong"
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     self._lost = True
