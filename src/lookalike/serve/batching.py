@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
@@ -12,6 +14,8 @@ from lookalike.index import Index
 from lookalike.query.answer import Wanted
 from lookalike.query.question import Query
 from lookalike.records import Hit
+
+LATELY_S = 0.5
 
 _Asked = tuple[Query, Wanted, "Future[list[Hit]]"]
 
@@ -32,7 +36,12 @@ class Batching:
         self._index, self._most, self._on_batch = index, most, on_batch
         self._waiting: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._starting = threading.Lock()
+        self._last_asked = -math.inf
         self._thread: threading.Thread | None = None
+
+    def is_asked(self) -> bool:
+        """Whether questions come just now."""
+        return time.monotonic() - self._last_asked < LATELY_S
 
     def search(self, query: Query, wanted: Wanted) -> Future[list[Hit]]:
         """The hits, when they are there; the query's pictures should be prepared."""
@@ -40,6 +49,7 @@ class Batching:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="ask", daemon=True)
                 self._thread.start()
+        self._last_asked = time.monotonic()
         hits: Future[list[Hit]] = Future()
         self._waiting.put((query, wanted, hits))
         return hits

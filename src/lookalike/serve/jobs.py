@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lookalike.errors import LookalikeError
@@ -23,6 +23,8 @@ MOST_KEPT = 50
 STOP_S = 8.0
 NICENESS = 10
 BATCH_SIZE = 4  # a question waits for the batch before it
+REST = 3  # times as long as it has worked, a job rests while questions come
+MOST_REST_S = 1.0
 OVER = frozenset({"done", "failed", "cancelled"})
 
 
@@ -60,15 +62,23 @@ class Jobs:
     A job that ends early keeps what it has committed; the same job goes on from there.
     """
 
-    def __init__(self, index: Index, *, settings: Settings, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        index: Index,
+        *,
+        settings: Settings,
+        stopping: threading.Event,
+        asked: Callable[[], bool],
+    ) -> None:
         """Begin nothing.
 
         Args:
             index: what is to match the folders.
             settings: of a job, but for what makes it give way to questions.
             stopping: is set when jobs shall end early, as when each of them is cancelled.
+            asked: whether questions come, which a job gives way to.
         """
-        self._index, self._stopping = index, stopping
+        self._index, self._stopping, self._asked = index, stopping, asked
         self._settings = replace(settings, threads=1, batch_size=settings.batch_size or BATCH_SIZE)
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()
@@ -148,8 +158,15 @@ class Jobs:
             self._run(job)
 
     def _run(self, job: Job) -> None:
+        rested = time.monotonic()
+
         def note(progress: Progress) -> None:
+            nonlocal rested
             job.progress = progress
+            if self._asked():
+                worked = time.monotonic() - rested
+                job.ends.wait(min(REST * worked, MOST_REST_S))
+            rested = time.monotonic()
             if job.ends.is_set() or self._stopping.is_set():
                 raise _Ended
 

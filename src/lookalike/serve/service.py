@@ -56,8 +56,6 @@ class Service:
     def __post_init__(self) -> None:
         """Put the parts together; nothing is started."""
         self.roots = Roots(self.options.roots)
-        self.jobs = Jobs(self.index, settings=self.settings, stopping=self.stopping)
-        self.metrics.count_jobs = lambda: Counter(job.state for job in self.jobs.all())
         self.sessions = Sessions(self.options.token)
         self.readiness = Readiness(self.index)
         self.decoders = Decoders(self.settings.workers, self.settings.max_seconds)
@@ -70,6 +68,13 @@ class Service:
             decoders=self.decoders,
         )
         self.batching = Batching(self.index, most=self.options.batch, on_batch=self.metrics.batch)
+        self.jobs = Jobs(
+            self.index,
+            settings=self.settings,
+            stopping=self.stopping,
+            asked=self.batching.is_asked,
+        )
+        self.metrics.count_jobs = lambda: Counter(job.state for job in self.jobs.all())
         self.thumbnails = Thumbnails(settings=self.settings, decoders=self.decoders)
         self.groups = Groups(self.index)
         self.model = self.index.model
