@@ -23,8 +23,8 @@ MOST_KEPT = 50
 STOP_S = 8.0
 NICENESS = 10
 BATCH_SIZE = 4  # a question waits for the batch before it
-REST = 3  # times as long as it has worked, a job rests while questions come
-MOST_REST_S = 1.0
+REST = 6  # times as long as it has worked, a job rests while questions come
+MOST_REST_S = 2.0
 OVER = frozenset({"done", "failed", "cancelled"})
 
 
