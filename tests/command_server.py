@@ -36,14 +36,18 @@ class CommandServer:
             folder: where commands' input and output lie meanwhile.
             before: what is called in the process that is forked, before its imports.
         """
-        self._folder = folder
+        self._folder, self._before = folder, before
         self._environment = dict(os.environ)
-        self._process = subprocess.Popen(
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,  # so that what `select` does not see is not there
-            preexec_fn=before,  # noqa: PLW1509
+            env=self._environment,
+            preexec_fn=self._before,  # noqa: PLW1509
         )
 
     def suits(self, environment: Mapping[str, str]) -> bool:
@@ -67,17 +71,31 @@ class CommandServer:
             "folder": str(Path.cwd()),
             "files": [str(file) for file in files],
         }
+        try:
+            code = self._run(asked, timeout_s)
+        except subprocess.TimeoutExpired:
+            raise
+        except BaseException:
+            # What it has yet to say must not be taken for what it says of another command.
+            self._process.kill()
+            self._process.communicate()
+            self._process = self._started()
+            raise
+        out, err = (file.read_text() for file in files[1:])
+        return code, out, err
+
+    def _run(self, asked: Mapping[str, Any], timeout_s: float) -> int:
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps(asked).encode() + b"\n")
         pid = int(self._process.stdout.readline())
+        assert pid > 1
         is_late = not select.select([self._process.stdout], [], [], timeout_s)[0]
         if is_late:
             os.kill(pid, signal.SIGKILL)
         code = int(self._process.stdout.readline())
         if is_late:
-            raise subprocess.TimeoutExpired(args, timeout_s)
-        out, err = (file.read_text() for file in files[1:])
-        return code, out, err
+            raise subprocess.TimeoutExpired(asked["args"], timeout_s)
+        return code
 
     def close(self) -> None:
         """End it; it has nothing to do any more."""

@@ -27,7 +27,7 @@ from lookalike.store import filters
 
 LEVELS = ("exact", "near", "similar")
 SIMILAR_SCORE = 0.9
-WRITTEN_ROWS = 512
+WRITTEN_ROWS = 16  # read and written at once, for others may write, too
 WHOLE = 1024  # nodes of a component, of which each is compared with all
 
 _Key = tuple[int | str, ...]
@@ -233,7 +233,8 @@ def _around(
     linked: dict[int, tuple[str, float]] = {}
     reached, seen = [center], {center}
     while reached:
-        others = {other for node in reached for other in beside.get(node, ())} & free - seen
+        others = {other for node in reached for other in beside.get(node, ())}
+        others = (others & free) - seen
         seen |= others
         found = looks.compare(center, sorted(others))
         linked |= found

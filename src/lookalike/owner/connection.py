@@ -99,8 +99,8 @@ class Owner:
             undo.callback(connection.close)
             connection.request("GET", f"{PLACE}/alive?nonce={nonce}")
             response = connection.getresponse()
-            proof = response.read(1000).decode("latin-1")
-            if not hmac.compare_digest(proof, proof_of(self.note.secret, nonce)):
+            proof = proof_of(self.note.secret, nonce).encode()
+            if not hmac.compare_digest(response.read(1000), proof):
                 raise ConnectionError("another program has its port")
             undo.pop_all()
         connection.sock.settimeout(ANSWER_S)

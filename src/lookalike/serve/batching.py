@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from lookalike.errors import LookalikeError
+from lookalike.errors import LookalikeError, StoreError
 from lookalike.index import Index
 from lookalike.query.answer import Wanted
 from lookalike.query.question import Query
@@ -69,7 +69,10 @@ class Batching:
         try:
             found = self._index.search_each(queries, wanted)
         except LookalikeError as error:
-            if len(batch) == 1:
+            if isinstance(error, StoreError):
+                for future in futures:
+                    future.set_exception(error)
+            elif len(batch) == 1:
                 futures[0].set_exception(error)
             else:
                 for each in batch:  # one of them makes no sense; the others must not suffer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import threading
 import time
@@ -17,6 +18,8 @@ from lookalike.index import Index
 from lookalike.records import IndexReport, Progress
 from lookalike.serve.problems import RETRY_S, Refused
 from lookalike.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 MOST_WAITING = 8
 MOST_KEPT = 50
@@ -180,10 +183,10 @@ class Jobs:
         except (LookalikeError, OSError) as error:
             job.error = error
             self._end(job, "failed")
-        except BaseException as error:
-            job.error = error if isinstance(error, Exception) else None
+        except Exception as error:  # noqa: BLE001 - other jobs must go on
+            _log.error("unexpected %s in a job", type(error).__name__, exc_info=error)
+            job.error = error
             self._end(job, "failed")
-            raise
         else:
             self._end(job, "done")
 

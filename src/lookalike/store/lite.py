@@ -46,6 +46,7 @@ for _name in ("pymilvus", "milvus_lite"):
 
 _opened: Counter[str] = Counter()
 _opening = threading.Lock()
+_searches: dict[tuple[str, str], LiteSearch] = {}
 
 
 class LiteDatabase:
@@ -75,7 +76,8 @@ class LiteDatabase:
             lite_files.drop_search_indexes(self._path, collection)
             self.ask("load_collection", collection)
         self._directly = lite_rows.own_object(self.shown, collection)
-        self._search = None if self._directly is None else LiteSearch(self._directly)
+        if self._directly is not None:
+            self._search = _search_of(self.shown, self._directly)
 
     def get(self, collection: str, ids: Sequence[str], fields: list[str]) -> list[Row]:
         """Look the rows up by their ids, or only single columns of them, which is quicker."""
@@ -147,6 +149,11 @@ class LiteDatabase:
         """Write to the log which rows are gone."""
         with self._changing(collection, len(ids)):
             self.ask("delete", collection, ids=ids)
+        if self._unflushed >= FLUSH_ROWS:
+            self.flush(collection)
+
+    def _memory_kept(self) -> contextlib.AbstractContextManager[None]:
+        return self._search.keeping_memory() if self._search else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def _changing(self, collection: str, rows: int) -> Iterator[None]:
@@ -155,7 +162,8 @@ class LiteDatabase:
                 self._unflushed += 1
                 self.flush(collection)
             self._written = self._broken = True
-            yield
+            with self._memory_kept():
+                yield
             self._broken = False
             self._unflushed += rows
 
@@ -163,7 +171,8 @@ class LiteDatabase:
         """Move what waits in memory into files, and these onto the disk."""
         with self._writing, self._mapped_errors():
             if self._unflushed:
-                self._client.flush(collection)
+                with self._memory_kept():
+                    self._client.flush(collection)
                 self._files.sync()
                 self._unflushed = 0
 
@@ -227,4 +236,15 @@ def _release(database: str) -> None:
         _opened[database] -= 1
         if _opened[database] <= 0:
             del _opened[database]
+            for key in [key for key in _searches if key[0] == database]:
+                del _searches[key]
             lite_servers.release_server(database)
+
+
+def _search_of(database: str, rows: Any) -> LiteSearch:
+    """The search in a collection: one for all who have opened it in this process."""
+    with _opening:
+        known = _searches.get((database, rows._name))
+        if known is None or known.rows is not rows:
+            known = _searches[database, rows._name] = LiteSearch(rows)
+        return known

@@ -24,7 +24,8 @@ from lookalike.store.database import Row
 from lookalike.store.schema import VECTOR_FIELD
 
 _NEEDED = (
-    "_segments_snapshot", "_memtable", "_read_snapshot", "_compile_filter", "resolve_search_metric",
+    "_name", "_segments_snapshot", "_memtable", "_read_snapshot", "_compile_filter",
+    "resolve_search_metric",
 )  # fmt: skip
 
 

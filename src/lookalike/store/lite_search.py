@@ -5,11 +5,12 @@ measures the length of each vector. Files never change, so here both is done onc
 and a search is a product of matrices.
 
 - A row is outdone by one of the same id with a larger number, and by a deletion with a larger one.
-- What waits in memory is at most some hundred rows, and looked at for each search.
+- What waits in memory is some hundred rows at most, and looked at for each search.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import weakref
@@ -55,11 +56,12 @@ class LiteSearch:
     """Searches a loaded collection of Milvus Lite. Methods may be called from several threads."""
 
     def __init__(self, rows: Any) -> None:
-        self._rows = rows
+        self.rows = self._rows = rows
         self._metric = rows.resolve_search_metric(VECTOR_FIELD, None)
         self._updating = threading.Lock()
         self._known: dict[int, _Counted] = {}
-        self._deletions: dict[str, int] = {}
+        self._deletions: Mapping[str, int] = {}
+        self._leaving: list[Any] = []
 
     def search(
         self, vectors: Matrix, *, limit: int, condition: str, fields: Sequence[str]
@@ -155,36 +157,66 @@ class LiteSearch:
             found.append(_Part(part.table, part.vectors, part.alive & meets, part.lengths))
         return found
 
-    def _parts(self) -> Iterator[_Part]:
-        # What is in memory is asked first: if it goes into a file meanwhile, it is there twice, and
-        # the other way round it would be nowhere.
+    @contextlib.contextmanager
+    def keeping_memory(self) -> Iterator[None]:
+        """Let what is in memory now be found while it is moved into files.
+
+        Milvus Lite empties its memory first, and adds the files after that.
+        """
         memory = self._rows._memtable
-        pks, numbers, _, _, recent = memory.to_search_snapshot(None, include_table=True)
-        gone = {pk: entry[0] for pk, entry in memory.delete_index_snapshot().items()}
-        segments, deletions = self._rows._read_snapshot()
-        counted = self._counted(segments, deletions._map)
-        alive_recent = np.ones(len(pks), bool)
-        newest = {**gone, **dict(zip(pks, numbers.tolist(), strict=True))}
-        places = {pk: place for place, pk in enumerate(pks)}
+        with self._updating:
+            self._leaving = [*self._leaving, memory]
+        try:
+            yield
+        finally:
+            with self._updating:
+                leaving = list(self._leaving)
+                leaving.remove(memory)
+                self._leaving = leaving
+
+    def _parts(self) -> Iterator[_Part]:
+        """All tables; memory is asked first, so that what goes into files meanwhile is there twice.
+
+        The other way round it would be nowhere.
+        """
+        memory = [self._rows._memtable]
+        memory += [each for each in self._leaving if each is not memory[0]]
+        # Deletions first: of a row that comes back meanwhile, the old one must not.
+        gone = [
+            (pk, entry[0]) for each in memory for pk, entry in each.delete_index_snapshot().items()
+        ]
+        tables = [each.to_search_snapshot(None, include_table=True) for each in memory]
+        newest: dict[str, int] = {}
+        for pk, number in gone:
+            newest[pk] = max(number, newest.get(pk, -1))
+        for pks, numbers, *_ in tables:
+            for pk, number in zip(pks, numbers.tolist(), strict=True):
+                newest[pk] = max(number, newest.get(pk, -1))
+        segments, counted = self._counted()
         for segment, known in zip(segments, counted, strict=True):
             alive = known.alive
-            for key, number in newest.items():
-                at = segment.pk_to_row.get(key)
-                if at is None:
-                    continue
-                if segment.seqs[at] <= number:
+            # Keys are compared as sets, which is done in C.
+            for key in newest.keys() & segment.pk_to_row.keys():
+                at = segment.pk_to_row[key]
+                if segment.seqs[at] <= newest[key]:
                     alive = alive.copy() if alive is known.alive else alive
                     alive[at] = False
-                elif key in places:
-                    alive_recent[places[key]] = False
+                else:
+                    newest[key] = int(segment.seqs[at])
             yield _Part(segment.table, segment.vectors, alive, known.lengths)
-        if recent is not None and len(pks):
-            vectors = _matrix(recent[VECTOR_FIELD])
-            yield _Part(recent, vectors, alive_recent, _lengths(vectors))
+        for pks, numbers, _, _, recent in tables:
+            if recent is not None and pks:
+                alive = np.array(
+                    [newest[pk] == at for pk, at in zip(pks, numbers.tolist(), strict=True)]
+                )
+                vectors = _matrix(recent[VECTOR_FIELD])
+                yield _Part(recent, vectors, alive, _lengths(vectors))
 
-    def _counted(self, segments: Sequence[Any], deletions: Mapping[str, int]) -> list[_Counted]:
-        """What counts in each of the files; only what is new is looked at."""
+    def _counted(self) -> tuple[Sequence[Any], list[_Counted]]:
+        """The files, and what counts in each of them; only what is new is looked at."""
         with self._updating:
+            # Here, so that no search has older files than what counts in them was told from.
+            segments, deletions = self._rows._read_snapshot()
             known = {
                 id(segment.seqs): self._known[id(segment.seqs)]
                 for segment in segments
@@ -192,43 +224,56 @@ class LiteSearch:
                 and self._known[id(segment.seqs)].of() is segment.seqs
             }
             new = [segment for segment in segments if id(segment.seqs) not in known]
-            later = {
-                key: number
-                for key, number in deletions.items()
-                if self._deletions.get(key) != number
-            }
+            later: dict[str, int] = {}
+            if deletions._map != self._deletions:
+                later = {
+                    key: number
+                    for key, number in deletions._map.items()
+                    if self._deletions.get(key) != number
+                }
             if new or later:
-                alive = {
-                    id(segment.seqs): known[id(segment.seqs)].alive.copy()
-                    if id(segment.seqs) in known
-                    else np.ones(len(segment.seqs), bool)
-                    for segment in segments
-                }
-                for segment in new:
-                    _outdo(segment, segments, alive)
-                    _delete(segment, deletions, alive)
-                for segment in segments:
-                    _delete(segment, later, alive)
-                known = {
-                    id(segment.seqs): _Counted(
-                        weakref.ref(segment.seqs),
-                        alive[id(segment.seqs)],
-                        known[id(segment.seqs)].lengths
-                        if id(segment.seqs) in known
-                        else _lengths(segment.vectors),
-                    )
-                    for segment in segments
-                }
-            self._known, self._deletions = known, dict(deletions)
-            return [known[id(segment.seqs)] for segment in segments]
+                known = _recounted(segments, known, new, later, deletions._map)
+            self._known, self._deletions = known, deletions._map
+            return segments, [known[id(segment.seqs)] for segment in segments]
 
 
-def _outdo(segment: Any, segments: Sequence[Any], alive: Mapping[int, Flags]) -> None:
+def _recounted(
+    segments: Sequence[Any],
+    known: Mapping[int, _Counted],
+    new: Sequence[Any],
+    later: Mapping[str, int],
+    deletions: Mapping[str, int],
+) -> dict[int, _Counted]:
+    """What counts in all files, with new ones among them and later deletions."""
+    alive = {
+        id(segment.seqs): known[id(segment.seqs)].alive.copy()
+        if id(segment.seqs) in known
+        else np.ones(len(segment.seqs), bool)
+        for segment in segments
+    }
+    seen = [segment for segment in segments if id(segment.seqs) in known]
+    for segment in new:
+        _outdo(segment, seen, alive)
+        _delete(segment, deletions, alive)
+        seen.append(segment)
+    for segment in segments:
+        _delete(segment, later, alive)
+    return {
+        id(segment.seqs): _Counted(
+            weakref.ref(segment.seqs),
+            alive[id(segment.seqs)],
+            known[id(segment.seqs)].lengths
+            if id(segment.seqs) in known
+            else _lengths(segment.vectors),
+        )
+        for segment in segments
+    }
+
+
+def _outdo(segment: Any, others: Sequence[Any], alive: Mapping[int, Flags]) -> None:
     """Let of the rows with one id only the newest count, in a new file and in the others."""
     own = alive[id(segment.seqs)]
-    for other in segments:
-        if other is segment:
-            continue
+    for other in others:
         # Keys are compared as sets, which is done in C.
         for key in segment.pk_to_row.keys() & other.pk_to_row.keys():
             mine, theirs = segment.pk_to_row[key], other.pk_to_row[key]

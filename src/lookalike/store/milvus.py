@@ -171,7 +171,8 @@ class MilvusStore(Nearest):
         for start in range(0, len(records), self._whole_rows):
             part = records[start : start + self._whole_rows]
             self._database.write(self.collection, [schema.to_row(record) for record in part])
-        self._forget_samples()
+        if records:
+            self._forget_samples()
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove the rows of `ids`; ids without a row are ignored."""
