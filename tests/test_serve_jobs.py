@@ -48,7 +48,7 @@ class Site:
         deadline = time.monotonic() + 60
         while job["state"] not in OVER:
             assert time.monotonic() < deadline
-            time.sleep(0.02)
+            time.sleep(0.2)
             job = self.client.get(f"/jobs/{job['id']}").json()
         return job
 
