@@ -195,9 +195,10 @@ def test_the_settings_and_options_reach_the_guards(database: str) -> None:
         hosts = [{"Host": "photos.example"}, {"Host": "evil.example"}]
         answers = [httpx.get(f"{server.address}/api/v1/info", headers=host) for host in hosts]
         assert [answer.status_code for answer in answers] == [200, 403]
-        statuses = [httpx.get(f"{server.address}/api/v1/info").status_code for _ in range(12)]
-        assert statuses[0] == 200
-        assert statuses[-1] == 429
+        statuses: list[int] = []
+        while 429 not in statuses and len(statuses) < 100:  # the slower, the more are allowed
+            statuses.append(httpx.get(f"{server.address}/api/v1/info").status_code)
+        assert (statuses[0], statuses[-1]) == (200, 429)
         assert "server" not in answers[0].headers
         ready = httpx.get(f"{server.address}/readyz")
         assert ready.status_code == 429  # it costs the model's work
