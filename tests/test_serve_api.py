@@ -337,6 +337,9 @@ def test_the_original_is_sent_as_it_is_whole_or_in_part(place: Place) -> None:
     assert (head.content, head.headers["content-length"]) == (b"", str(path.stat().st_size))
     part = place.client.get(url, headers={"Range": "bytes=5-14"})
     assert (part.status_code, part.content) == (206, path.read_bytes()[5:15])
+    assert part.headers["content-range"] == f"bytes 5-14/{path.stat().st_size}"
+    end = place.client.get(url, headers={"Range": "bytes=-10"})
+    assert (end.status_code, end.content) == (206, path.read_bytes()[-10:])
     beyond = place.client.get(url, headers={"Range": "bytes=99999999-"})
     assert beyond.status_code == 416
     again = place.client.get(url, headers={"If-None-Match": whole.headers["etag"]})
@@ -344,6 +347,24 @@ def test_the_original_is_sent_as_it_is_whole_or_in_part(place: Place) -> None:
     saved = place.client.get(f"{API}/images/{place.id('turned.tif')}").headers
     assert saved["content-disposition"].startswith("attachment")
     assert saved["content-type"] == "application/octet-stream"
+
+
+def test_what_lies_where_a_picture_was_is_not_sent(place: Place, tmp_path: Path) -> None:
+    path = place.photos / "birds" / "crow.jpg"
+    url = f"{API}/images/{place.id('birds/crow.jpg')}"
+    secret = tmp_path / "secret.txt"
+    secret.write_text("not for you")
+    original = path.read_bytes()
+    path.unlink()
+    path.symlink_to(secret)
+    try:
+        answer = place.client.get(url)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "picture_changed")
+        assert "not for you" not in answer.text
+    finally:
+        path.unlink()
+        path.write_bytes(original)
+    assert place.client.get(url).content == original
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path as FilePath
+import hashlib
+import re
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Query
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from lookalike.errors import LookalikeError
@@ -19,7 +19,6 @@ from lookalike.serve.questions import checked
 from lookalike.serve.service import Served, Service
 from lookalike.serve.shapes import ID, Details, Limit, Offset, Picture, Where, details, picture
 from lookalike.serve.thumbnails import size_for
-from lookalike.sources import names
 from lookalike.sources.reader import Reader
 
 router = APIRouter(tags=["images"])
@@ -84,8 +83,12 @@ def original(
     id: Id,  # noqa: A002
     service: Served,
     if_none_match: Match = None,
+    range: Annotated[str | None, Header(description="Bytes that are wanted.")] = None,  # noqa: A002
 ) -> Response:
-    """The file as it is; in parts, too, if it lies on a disk."""
+    """The file as it was indexed; in parts, too.
+
+    What lies at its path may be something else by now, which nobody has chosen to show.
+    """
     record = service.index.record(id)
     if record is None:
         raise service.no_such_picture()
@@ -98,13 +101,15 @@ def original(
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Cache-Control": "private, no-cache",
     }
-    path = FilePath(record.path)
-    if not names.is_address(record.path) and os.access(path, os.R_OK) and path.is_file():
-        answer = FileResponse(path, media_type=kind, headers=headers, stat_result=path.stat())
-        return _unless_known(answer, if_none_match)
+    headers |= {"ETag": f'"{record.content}"', "Accept-Ranges": "bytes"}
+    if if_none_match and headers["ETag"] in if_none_match:
+        return Response(status_code=304, headers=headers)
     data = _read(Twin(id, record.path, record.content), service)
-    headers["ETag"] = f'"{record.content}"'
-    return _unless_known(Response(data, media_type=kind, headers=headers), if_none_match)
+    status = 200
+    if wanted := _wanted(range, len(data)):
+        status, headers["Content-Range"] = 206, f"bytes {wanted[0]}-{wanted[1]}/{len(data)}"
+        data = data[wanted[0] : wanted[1] + 1]
+    return Response(data, status, headers, media_type=kind)
 
 
 def thumbnail(
@@ -171,16 +176,35 @@ def forget(id: Id, service: Served) -> None:  # noqa: A002
         raise service.no_such_picture()
 
 
-def _unless_known(answer: Response, if_none_match: str | None) -> Response:
-    etag = answer.headers["ETag"]
-    if if_none_match and etag in if_none_match:
-        kept = ("etag", "last-modified", "cache-control")
-        headers = {name: answer.headers[name] for name in kept if name in answer.headers}
-        return Response(status_code=304, headers=headers)
-    return answer
+def _wanted(asked: str | None, size: int) -> tuple[int, int] | None:
+    """The first and the last byte that are asked for (RFC 9110, 14); None where it is all.
+
+    Several ranges are answered as if none were asked for, as servers may.
+
+    Raises:
+        Refused: there are no such bytes.
+    """
+    found = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", (asked or "").strip())
+    if found is None or not any(found.groups()):
+        return None
+    first, last = found.groups()
+    start = int(first) if first else max(0, size - int(last))
+    end = min(int(last), size - 1) if first and last else size - 1
+    if first and last and int(last) < int(first):
+        return None
+    if start >= size:
+        headers = {"Content-Range": f"bytes */{size}"}
+        raise Refused(416, "range_not_satisfiable", f"The file has {size} bytes.", headers=headers)
+    return start, end
 
 
 def _read(place: Twin, service: Service) -> bytes:
+    """The bytes that were indexed.
+
+    Raises:
+        Refused: they are not there any more.
+    """
+
     def work() -> bytes:
         if is_web(place.path):
             # Imported here: few indexes have rows of the web.
@@ -196,9 +220,13 @@ def _read(place: Twin, service: Service) -> bytes:
             return reader.read(place.path)[0]
 
     try:
-        return service.decoders.run(work)
+        data = service.decoders.run(work)
     except LookalikeError as error:
         raise _gone(error, service) from error
+    if hashlib.blake2b(data, digest_size=16).hexdigest() != place.content:
+        message = "The file of this picture has changed; index its folder again."
+        raise Refused(404, "picture_changed", message)
+    return data
 
 
 def _gone(error: LookalikeError, service: Service) -> Refused:
