@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from lookalike.records import ImageRecord, Stamp, row_id
+from lookalike.store.lite import LiteDatabase
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import METRICS, CollectionModel
 
@@ -108,4 +113,95 @@ def test_a_row_of_another_length_has_the_cosine_that_it_has(tmp_path: Path) -> N
         if flushed:
             store.flush()
         assert store.search(3 * question, limit=1)[0].score == 1.0
+    store.close()
+
+
+def test_what_is_on_its_way_into_a_file_is_found_and_what_was_deleted_is_not(
+    tmp_path: Path,
+) -> None:
+    random = np.random.default_rng(9)
+    store = opened(tmp_path, "COSINE")
+    vectors = [unit(random) for _ in range(100)]
+    store.upsert([record(name, vectors[name], 10) for name in range(50)])
+    store.flush()
+    store.upsert([record(name, vectors[name], 10) for name in range(50, 100)])
+    store.delete([row_id("/p/3.jpg")])
+    assert isinstance(store._database, LiteDatabase)
+    tables = store._database._directly
+    assert tables is not None
+    memory = tables.rows._memtable
+    # Milvus Lite empties its memory first, and then waits as long as files are being merged.
+    with tables.rows._maintenance_lock:
+        flush = threading.Thread(target=store.flush)
+        flush.start()
+        while tables.rows._memtable is memory:
+            time.sleep(0.01)
+        assert store.search(vectors[60], limit=1)[0].path == "/p/60.jpg"
+        assert store.search(vectors[3], limit=1)[0].path != "/p/3.jpg"
+        assert set(store.stamps([row_id("/p/60.jpg"), row_id("/p/3.jpg")])) == {row_id("/p/60.jpg")}
+        assert len([row for page in store.scan() for row in page]) == 99
+    flush.join()
+    assert store.search(vectors[60], limit=1)[0].path == "/p/60.jpg"
+    assert store.search(vectors[3], limit=1)[0].path != "/p/3.jpg"
+    store.close()
+
+
+def test_beside_writes_and_flushes_searches_find_what_was_acknowledged(
+    tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    names, seconds = 600, 4.0
+    random = np.random.default_rng(10)
+    store = opened(tmp_path, "COSINE")
+    vectors = [unit(random) for _ in range(names)]
+    store.upsert([record(name, vectors[name], 1) for name in range(names)])
+    acknowledged = [1] * names  # versions, kept as widths
+    gone: set[int] = set()
+    ends = time.monotonic() + seconds
+    wrong: list[str] = []
+    searches = 0
+
+    def write() -> None:
+        chance = np.random.default_rng(11)
+        for turn in itertools.count():
+            if time.monotonic() > ends:
+                return
+            some = set(chance.integers(0, names // 2, 40).tolist())
+            store.upsert([record(name, vectors[name], acknowledged[name] + 1) for name in some])
+            for name in some:
+                acknowledged[name] += 1
+            if turn % 7 == 0 and (name := names - 1 - turn // 7) >= names // 2:
+                store.delete([row_id(f"/p/{name}.jpg")])
+                gone.add(name)
+            if turn % 5 == 0:
+                store.flush()
+
+    def search(seed: int) -> None:
+        nonlocal searches, wrong
+        chance = np.random.default_rng(seed)
+        while time.monotonic() < ends:
+            name, dead = int(chance.integers(0, names // 2)), set(gone)
+            least = acknowledged[name]
+            hits = store.search(vectors[name], limit=5)
+            searches += 1
+            found = [hit.metadata["name"] for hit in hits]
+            if found[0] != name or hits[0].width < least or hits[0].score < 0.99999:
+                wrong.append(f"{name}, version {least}: {hits[0]}")
+            if len(set(found)) < len(found) or dead & set(found):
+                wrong.append(f"{found}")
+            if name := next(iter(dead), 0):
+                hits = store.search(vectors[name], limit=1)
+                wrong += [
+                    f"{name} is deleted: {hit}" for hit in hits if hit.metadata["name"] == name
+                ]
+
+    threads = [threading.Thread(target=write)]
+    threads += [threading.Thread(target=search, args=[seed]) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert searches
+    assert gone
+    say(f"searches beside writes: {searches}, {sum(acknowledged)} versions, {len(gone)} deleted")
     store.close()

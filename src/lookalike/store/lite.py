@@ -28,10 +28,10 @@ from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from lookalike.errors import IndexIncompatible, IndexNotFound, IndexNotWritable
-from lookalike.store import filters, lite_files, lite_rows
+from lookalike.store import filters, lite_files, lite_rows, lite_search
 from lookalike.store.database import Row
 from lookalike.store.lite_errors import CauseOfFailure, cannot_open, mapped
-from lookalike.store.lite_search import LiteSearch
+from lookalike.store.lite_tables import LiteTables, own_object
 
 # Often enough that Lite's memory stays small; a flush of this many takes about 50 ms.
 FLUSH_ROWS = 512
@@ -46,7 +46,7 @@ for _name in ("pymilvus", "milvus_lite"):
 
 _opened: Counter[str] = Counter()
 _opening = threading.Lock()
-_searches: dict[tuple[str, str], LiteSearch] = {}
+_known_tables: dict[tuple[str, str], LiteTables] = {}
 
 
 class LiteDatabase:
@@ -58,8 +58,7 @@ class LiteDatabase:
         self._client = open_lite(self._path, create=create, name=collection)
         self._files = lite_files.RowFiles(self._path, collection)
         self._writing = threading.RLock()
-        self._directly: Any = None
-        self._search: LiteSearch | None = None
+        self._directly: LiteTables | None = None
         self._unflushed = 0
         self._written = self._broken = False
 
@@ -75,9 +74,7 @@ class LiteDatabase:
         except MilvusException:
             lite_files.drop_search_indexes(self._path, collection)
             self.ask("load_collection", collection)
-        self._directly = lite_rows.own_object(self.shown, collection)
-        if self._directly is not None:
-            self._search = _search_of(self.shown, self._directly)
+        self._directly = _tables_of(self.shown, collection)
 
     def get(self, collection: str, ids: Sequence[str], fields: list[str]) -> list[Row]:
         """Look the rows up by their ids, or only single columns of them, which is quicker."""
@@ -86,7 +83,7 @@ class LiteDatabase:
         with self._mapped_errors():
             if "*" in fields or "$meta" in fields:
                 # The client sends ids as the text of an expression, which is parsed in Python.
-                return list(self._directly.get(list(ids), output_fields=fields))
+                return list(self._directly.rows.get(list(ids), output_fields=fields))
             return lite_rows.columns_of(self._directly, ids, fields)
 
     def query(self, collection: str, **options: Any) -> list[Row]:
@@ -121,17 +118,18 @@ class LiteDatabase:
             return None
         return self._whole_rows(self._directly, condition, size)
 
-    def _whole_rows(self, rows: Any, condition: str, size: int) -> Iterator[list[Row]]:
+    def _whole_rows(self, tables: LiteTables, condition: str, size: int) -> Iterator[list[Row]]:
         with self._mapped_errors():
-            yield from lite_rows.whole_rows(rows, condition, size=size)
+            yield from lite_rows.whole_rows(tables, condition, size=size)
 
     def search(self, collection: str, **options: Any) -> list[list[Row]]:
         """In its tables; Milvus Lite's own search goes through all rows in Python."""
-        if self._search is None:
+        if self._directly is None:
             found: list[list[Row]] = self.ask("search", collection, **options)
             return found
         with self._mapped_errors():
-            return self._search.search(
+            return lite_search.search(
+                self._directly,
                 np.stack(options["data"]),
                 limit=options["limit"],
                 condition=options["filter"],
@@ -153,7 +151,7 @@ class LiteDatabase:
             self.flush(collection)
 
     def _memory_kept(self) -> contextlib.AbstractContextManager[None]:
-        return self._search.keeping_memory() if self._search else contextlib.nullcontext()
+        return self._directly.keeping_memory() if self._directly else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def _changing(self, collection: str, rows: int) -> Iterator[None]:
@@ -236,15 +234,18 @@ def _release(database: str) -> None:
         _opened[database] -= 1
         if _opened[database] <= 0:
             del _opened[database]
-            for key in [key for key in _searches if key[0] == database]:
-                del _searches[key]
+            for key in [key for key in _known_tables if key[0] == database]:
+                del _known_tables[key]
             lite_servers.release_server(database)
 
 
-def _search_of(database: str, rows: Any) -> LiteSearch:
-    """The search in a collection: one for all who have opened it in this process."""
+def _tables_of(database: str, collection: str) -> LiteTables | None:
+    """The tables of a collection: one for all who have opened it in this process."""
+    rows = own_object(database, collection)
+    if rows is None:
+        return None
     with _opening:
-        known = _searches.get((database, rows._name))
+        known = _known_tables.get((database, collection))
         if known is None or known.rows is not rows:
-            known = _searches[database, rows._name] = LiteSearch(rows)
+            known = _known_tables[database, collection] = LiteTables(rows)
         return known
