@@ -173,6 +173,9 @@ def test_what_is_of_no_export_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "photos.db").mkdir()
     with pytest.raises(InvalidSetting, match="or a folder"):
         export.write(Rows(RECORDS), tmp_path / "photos.db")
+    for inside in ("photos.db/rows", "photos.db/rows.npy", "photos.db/rows.parquet"):
+        with pytest.raises(InvalidSetting, match="outside of the folders of databases"):
+            export.write(Rows(RECORDS), tmp_path / inside)
     assert list((tmp_path / "photos.db").iterdir()) == []
     for name in ("dir.parquet", "dir.npy"):
         (tmp_path / name).mkdir()

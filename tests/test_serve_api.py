@@ -21,7 +21,7 @@ from PIL import Image
 from lookalike import Crop, Hit, Index, Query, Settings, Term
 from lookalike.query.answer import Wanted
 from lookalike.query.picture import prepared_term
-from lookalike.query.terms import RowId
+from lookalike.query.terms import Prepared, RowId
 from lookalike.records import row_id
 from lookalike.serve import questions, thumbnails
 from lookalike.serve import uploads as sent
@@ -315,6 +315,9 @@ def test_uploads_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None
     for gone in (ids[0], ids[2], "../x"):
         with pytest.raises(Refused, match="send it again"):
             kept.get(gone)
+    pixels = np.zeros((1, 224, 224, 3), np.uint8)
+    kept.get(ids[1]).keep(None, Prepared(pixels, "a picture"))
+    assert kept.get(ids[1]).size_bytes == 10 + pixels.nbytes
     monkeypatch.setattr(sent, "MOST_BYTES", 15)
     last = kept.add(b"x" * 20, width=1, height=1)
     assert kept.get(last.id) is last

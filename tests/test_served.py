@@ -486,16 +486,19 @@ def test_a_server_that_was_killed_is_no_hindrance(cli: Cli, photos: Path, tmp_pa
     assert notes.read(database) is None
 
 
-def test_the_secret_is_not_told_to_another_program_at_the_same_port(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", [b"0" * 64, "nö".encode() * 20])
+def test_the_secret_is_not_told_to_another_program_at_the_same_port(
+    tmp_path: Path, answer: bytes
+) -> None:
     heard: list[tuple[str, dict[str, str]]] = []
 
     class Another(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             heard.append((self.path, dict(self.headers)))
             self.send_response(200)
-            self.send_header("Content-Length", "64")
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(b"0" * 64)
+            self.wfile.write(answer)
 
         def log_message(self, *args: object) -> None:
             pass
@@ -526,6 +529,16 @@ def note_of(database: Path, *, port: int, **changed: Any) -> notes.Note:
         **changed,
     }
     return notes.Note(**known)
+
+
+def test_a_note_that_others_could_have_written_is_ignored(tmp_path: Path) -> None:
+    database = tmp_path / "photos.db"
+    Index.open(database).close()
+    note = note_of(database, port=1)
+    notes.write(database, note)
+    assert notes.read(database) == note
+    (database / NOTE).chmod(0o620)
+    assert notes.read(database) is None
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ def write(store: Store, place: Path) -> int:
         InvalidSetting: the name is none of these.
         OSError: it cannot be written; what was there before still is.
     """
+    if any(folder.suffix.lower() == ".db" for folder in place.resolve().parents):
+        raise InvalidSetting("the export", str(place), "outside of the folders of databases")
     form = _form(place)
     if place.suffix and not place.parent.is_dir():
         raise InvalidSetting("the export", str(place), "in a folder that is there")

@@ -54,10 +54,20 @@ def proof_of(secret: str, nonce: str) -> str:
 def read(database: Path) -> Note | None:
     """The note in a database's folder, if there is one about this very folder."""
     try:
-        note = msgspec.json.decode((database / NOTE).read_bytes(), type=Note)
+        with (database / NOTE).open("rb") as file:
+            if not _is_own(os.fstat(file.fileno())):
+                return None
+            note = msgspec.json.decode(file.read(), type=Note)
         return note if note.folder == folder_id(database) else None
     except (OSError, ValueError, msgspec.DecodeError):
         return None
+
+
+def _is_own(status: os.stat_result) -> bool:
+    """Whether nobody else can have written it: it leads to where questions are sent."""
+    if not hasattr(os, "getuid"):
+        return True
+    return status.st_uid in (os.getuid(), 0) and not status.st_mode & 0o022
 
 
 def write(database: Path, note: Note) -> None:
@@ -66,7 +76,10 @@ def write(database: Path, note: Note) -> None:
     part.unlink(missing_ok=True)
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
         file.write(msgspec.json.encode(note))
-    part.replace(database / NOTE)
+    try:
+        part.replace(database / NOTE)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def remove(database: Path, note: Note) -> None:

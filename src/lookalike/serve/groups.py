@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 from lookalike.index import Index
 from lookalike.records import DisposalReport, Duplicate, DuplicateGroup, row_id
-from lookalike.serve.problems import Refused
+from lookalike.serve.problems import RETRY_S, Refused
 
 KEPT = 4
 MOST_UNDOS = 1000
+WAIT_S = 3.0  # a thread that waits is not there for others
 UNKNOWN = "not all are among the duplicates of the picture that is kept; look for these again"
 
 _Asked = tuple[str, str, int, int]
@@ -32,8 +33,13 @@ class Groups:
 
         Raises:
             InvalidSetting: there is no such level or policy.
+            Refused: others are looking, and that takes long.
         """
-        with self._looking:
+        if not self._looking.acquire(timeout=WAIT_S):
+            headers = {"Retry-After": str(RETRY_S)}
+            message = "Duplicates are being looked for already; ask again in a moment."
+            raise Refused(503, "busy", message, headers=headers)
+        try:
             # Others may write to a database on a server, too.
             asked = (level, keep, self._index.changes, len(self._index))
             if asked not in self._known:
@@ -41,6 +47,8 @@ class Groups:
                 while len(self._known) > KEPT:
                     self._known.popitem(last=False)
             return self._known[asked]
+        finally:
+            self._looking.release()
 
     def trash(self, keep: str, discard: Sequence[str]) -> tuple[DisposalReport, str | None]:
         """Put files into the trash that were found to be duplicates of another.

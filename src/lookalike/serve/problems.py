@@ -65,7 +65,7 @@ class Refused(Exception):
 
 EXAMPLES = {
     400: ("bad_request", "There was an error parsing the body."),
-    401: ("no_token", "This server wants a token: Authorization: Bearer …"),
+    401: ("unauthorized", "This server wants a token: Authorization: Bearer …"),
     403: ("not_allowed", "Files are not touched by request; start the server with --allow-trash."),
     404: ("no_such_picture", "There is no picture 8a2f… in the index."),
     405: ("method_not_allowed", "Method Not Allowed"),
@@ -75,7 +75,7 @@ EXAMPLES = {
     415: ("not_a_picture", "The picture: it is no picture."),
     416: ("range_not_satisfiable", "The file has 32,101 bytes."),
     422: ("invalid_question", "where: column 17: the filter ends where more is expected."),
-    429: ("too_many", "There are too many requests; wait 1 s."),
+    429: ("too_many_requests", "There are too many requests; wait 1 s."),
     503: ("database_unavailable", "The database does not answer; ask again later."),
 }
 ALWAYS = (401, 403, 429, 503)

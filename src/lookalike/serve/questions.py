@@ -30,6 +30,7 @@ from lookalike.sources.web import fetch
 
 THE_PICTURE = "the picture"
 FETCHES = 8
+MOST_ADDRESSES = 4  # they are fetched one after the other
 FETCH_S = 20
 
 
@@ -82,6 +83,8 @@ class Questions:
             raise InvalidQuestion(
                 f"The crop {crop} is not of one picture; give each term a crop of its own."
             )
+        if sum(term.url is not None for term in terms) > MOST_ADDRESSES:
+            raise InvalidQuestion(f"A question names {MOST_ADDRESSES} addresses at most.")
         sent = [self._prepared(Term(Encoded(each, THE_PICTURE), crop=crop)) for each in pictures]
         return Query([*sent, *map(self._term, terms)])
 
@@ -144,7 +147,7 @@ class Questions:
     def _fetched(self, url: str) -> Encoded:
         if not is_web(url):
             raise InvalidQuestion("Only http and https addresses are asked.")
-        if not self._fetching.acquire(timeout=FETCH_S):
+        if not self._fetching.acquire(timeout=1):
             raise Refused(503, "busy", "Too many addresses are being asked; try again.")
         try:
             limits = self._of_clients

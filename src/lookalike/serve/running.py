@@ -38,6 +38,7 @@ def listen(host: str, port: int) -> socket.socket:
         if hasattr(socket, "SO_REUSEPORT"):  # elsewhere it means something else
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen()  # or two could bind, and find out later
     except OSError as error:
         listener.close()
         raise AddressUnusable(host, port, error.strerror or reason_of(error)) from error

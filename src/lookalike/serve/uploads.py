@@ -30,6 +30,12 @@ class Upload:
     parts: OrderedDict[str | None, Prepared] = field(default_factory=OrderedDict, repr=False)
     preview: bytes = field(default=b"", repr=False)
 
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory."""
+        parts = list(self.parts.values())
+        return len(self.data) + len(self.preview) + sum(part.pixels.nbytes for part in parts)
+
     def keep(self, crop: str | None, part: Prepared) -> None:
         """Keep what the model was shown, for the next question."""
         self.parts[crop] = part
@@ -74,6 +80,6 @@ class Uploads:
         now = time.time()
         for key in [key for key, upload in self._known.items() if upload.expires_at < now]:
             del self._known[key]
-        taken = sum(len(upload.data) for upload in self._known.values())
+        taken = sum(upload.size_bytes for upload in self._known.values())
         while len(self._known) > MOST or (taken > MOST_BYTES and len(self._known) > 1):
-            taken -= len(self._known.popitem(last=False)[1].data)
+            taken -= self._known.popitem(last=False)[1].size_bytes

@@ -45,7 +45,6 @@ export class Indexing {
 	#follow(job) {
 		const events = new EventSource(`${API}/jobs/${job.id}/events`);
 		const told = ({ data }) => {
-			if (!data) return; // the connection is lost, and found again by itself
 			this.job = JSON.parse(data);
 			if (!runs(this.job)) {
 				events.close();
@@ -54,6 +53,7 @@ export class Indexing {
 			this.#draw();
 		};
 		for (const name of ["progress", "done", "failed", "cancelled"]) events.addEventListener(name, told);
+		events.onerror = () => events.readyState > 1 && told({ data: '{"state":"cancelled"}' });
 		this.job = job;
 		this.#draw();
 	}

@@ -17,7 +17,17 @@ from lookalike.records import Twin
 from lookalike.serve.problems import Refused, documented
 from lookalike.serve.questions import checked
 from lookalike.serve.service import Served, Service
-from lookalike.serve.shapes import ID, Details, Limit, Offset, Picture, Where, details, picture
+from lookalike.serve.shapes import (
+    ID,
+    MOST_OFFSET,
+    Details,
+    Limit,
+    Offset,
+    Picture,
+    Where,
+    details,
+    picture,
+)
 from lookalike.serve.thumbnails import size_for
 from lookalike.sources.reader import Reader
 
@@ -62,7 +72,8 @@ def listing(
     where = checked(where, show_paths=show_paths)
     hits = service.index.browse(limit=limit + 1, offset=offset, where=where)
     images = [picture(hit, show_paths=show_paths) for hit in hits[:limit]]
-    return Listing.model_construct(images=images, more=len(hits) > limit)
+    more = len(hits) > limit and offset + limit <= MOST_OFFSET
+    return Listing.model_construct(images=images, more=more)
 
 
 @router.get(

@@ -19,6 +19,7 @@ from lookalike.serve.questions import checked, described
 from lookalike.serve.service import Served, Service
 from lookalike.serve.shapes import (
     ID,
+    MOST_OFFSET,
     Answer,
     Asked,
     AskedTerm,
@@ -142,7 +143,7 @@ async def answered(
         model=service.model,
         hits=[found(hit, show_paths=show_paths) for hit in hits[: question.limit]],
         seconds=round(time.perf_counter() - started, 4),
-        more=len(hits) > question.limit,
+        more=len(hits) > question.limit and question.offset + question.limit <= MOST_OFFSET,
     )
     body = answer.model_dump_json(exclude_unset=True)
     return Response(body, media_type="application/json")
