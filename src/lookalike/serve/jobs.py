@@ -25,9 +25,9 @@ MOST_WAITING = 8
 MOST_KEPT = 50
 STOP_S = 8.0
 NICENESS = 10
-BATCH_SIZE = 4  # a question waits for the batch before it
-REST = 6  # times as long as it has worked, a job rests while questions come
-MOST_REST_S = 2.0
+BATCH_SIZE = 2  # a question waits for the batch before it
+REST_S = 0.4  # after each batch, while questions come
+LOOK_S = 0.1
 OVER = frozenset({"done", "failed", "cancelled"})
 
 
@@ -161,16 +161,12 @@ class Jobs:
             self._run(job)
 
     def _run(self, job: Job) -> None:
-        rested = time.monotonic()
-
         def note(progress: Progress) -> None:
-            nonlocal rested
             job.progress = progress
-            if self._asked():
-                worked = time.monotonic() - rested
-                job.ends.wait(min(REST * worked, MOST_REST_S))
-            rested = time.monotonic()
-            if job.ends.is_set() or self._stopping.is_set():
+            ends = time.monotonic() + REST_S
+            while not self._shall_end(job) and self._asked() and time.monotonic() < ends:
+                job.ends.wait(LOOK_S)
+            if self._shall_end(job):
                 raise _Ended
 
         try:
@@ -189,6 +185,9 @@ class Jobs:
             self._end(job, "failed")
         else:
             self._end(job, "done")
+
+    def _shall_end(self, job: Job) -> bool:
+        return job.ends.is_set() or self._stopping.is_set()
 
     @staticmethod
     def _end(job: Job, state: str) -> None:

@@ -86,9 +86,22 @@ class LiteDatabase:
                 return list(self._directly.rows.get(list(ids), output_fields=fields))
             return lite_rows.columns_of(self._directly, ids, fields)
 
+    def count(self, collection: str) -> int:
+        """Count in its tables; for a query it would build all rows in Python."""
+        if self._directly is None:
+            (row,) = self.ask("query", collection, filter="", output_fields=["count(*)"])
+            return int(row["count(*)"])
+        with self._mapped_errors():
+            return lite_rows.count(self._directly)
+
     def query(self, collection: str, **options: Any) -> list[Row]:
         """Nothing is ever late here."""
-        return list(self.ask("query", collection, **options))
+        if self._directly is None:
+            return list(self.ask("query", collection, **options))
+        with self._mapped_errors():
+            return lite_rows.query(
+                self._directly, options["filter"], options["output_fields"], options.get("limit")
+            )
 
     def where(
         self,

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import compute
 
@@ -58,23 +59,49 @@ def columns_where(
     return found[:limit]
 
 
+def count(tables: LiteTables) -> int:
+    """How many rows there are."""
+    return sum(int(part.alive.sum()) for part in tables.meeting(""))
+
+
+def query(
+    tables: LiteTables, condition: str, fields: Sequence[str], limit: int | None
+) -> list[Row]:
+    """At most `limit` of the rows that meet a condition."""
+    found: list[Row] = []
+    for part in tables.meeting(condition):
+        left = None if limit is None else limit - len(found)
+        found += rows_at(part.table, np.flatnonzero(part.alive)[:left], fields)
+    return found
+
+
 def whole_rows(tables: LiteTables, condition: str, *, size: int) -> Iterator[list[Row]]:
     """Pages of at most `size` whole rows as they are now; writes meanwhile are not seen.
 
-    Every row is looked at once, whatever the number of pages; a row's vector is an array.
+    Every row is looked at once, whatever the number of pages.
     """
     for part in tables.meeting(condition):
         alive = np.flatnonzero(part.alive)
         for start in range(0, len(alive), size):
-            yield _as_rows(part.table.take(alive[start : start + size]))
+            yield rows_at(part.table, alive[start : start + size], ["*"])
 
 
-def _as_rows(table: Any) -> list[Row]:
-    matrix = matrix_of(table[VECTOR_FIELD])
-    found: list[Row] = table.drop_columns([VECTOR_FIELD]).to_pylist()
-    for row, vector in zip(found, matrix, strict=True):
+def rows_at(table: Any, at: npt.NDArray[np.int64], fields: Sequence[str]) -> list[Row]:
+    """Rows of a table by their numbers; ``*`` is every field, ``$meta`` those without a column.
+
+    The id is always among them, and a vector is an array.
+    """
+    known = table.schema.names
+    names = set(known) - {"_seq"} if "*" in fields else {"id", *fields} & set(known)
+    some = table.select(sorted(names)).take(at)
+    vectors = None
+    if VECTOR_FIELD in names:
+        vectors = matrix_of(some[VECTOR_FIELD])
+        some = some.drop_columns([VECTOR_FIELD])
+    found: list[Row] = some.to_pylist()
+    for number, row in enumerate(found):
         # Fields without a column of their own are kept as one text.
         row.update(json.loads(row.pop("$meta", None) or "{}"))
-        row.pop("_seq", None)
-        row[VECTOR_FIELD] = vector
+        if vectors is not None:
+            row[VECTOR_FIELD] = vectors[number]
     return found

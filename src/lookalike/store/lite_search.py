@@ -6,13 +6,13 @@ measures the length of each vector. Here a search is a product of matrices.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from lookalike.store.database import Row
+from lookalike.store.lite_rows import rows_at
 from lookalike.store.lite_tables import LiteTables, Matrix, Part
 from lookalike.store.schema import VECTOR_FIELD
 
@@ -114,10 +114,8 @@ def _as_hits(
         (places,) = np.nonzero(where == number)
         if not len(places):
             continue
-        names = [name for name in dict.fromkeys(["id", *fields]) if name in part.table.schema.names]
-        entities = part.table.select(names).take(at[places]).to_pylist()
+        entities = rows_at(part.table, at[places], fields)
         for place, entity in zip(places.tolist(), entities, strict=True):
-            entity.update(json.loads(entity.pop("$meta", None) or "{}"))
             score = float(scores[place])
             hits[place] = {"id": entity["id"], "distance": score, "entity": entity}
     return hits

@@ -2,8 +2,7 @@
 
 - Servers refuse messages above 64 MB, so whole rows are read and written by some hundreds.
 - Rows are paged by ranges of their ids: in Milvus Lite ``query_iterator`` costs a whole scan for
-  each page. Whatever matches a filter it builds in memory with its vector, even for ``count(*)``,
-  so nothing is asked for that could match more than a page.
+  each page.
 - A kill may have come between the making of a collection and that of its index.
 """
 

@@ -62,8 +62,7 @@ class Nearest:
 
     def count(self) -> int:
         """The number of rows."""
-        rows = self._database.query(self.collection, filter="", output_fields=["count(*)"])
-        return int(rows[0]["count(*)"])
+        return self._database.count(self.collection)
 
     def _rows(self, ids: Sequence[str], fields: list[str]) -> list[Row]:
         heavy = "$meta" in fields or "*" in fields

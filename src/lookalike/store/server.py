@@ -123,6 +123,11 @@ class ServerDatabase:
         """Look the rows up by their ids."""
         return list(self._read("get", collection, ids=list(ids), output_fields=fields))
 
+    def count(self, collection: str) -> int:
+        """Ask for it."""
+        (row,) = self.query(collection, filter="", output_fields=["count(*)"])
+        return int(row["count(*)"])
+
     def query(self, collection: str, **options: Any) -> list[Row]:
         """Filter rows."""
         return list(self._read("query", collection, **options))
