@@ -229,7 +229,7 @@ def _delete(segment: Any, deletions: Mapping[str, int], alive: Mapping[int, Flag
 def matrix_of(column: Any) -> Matrix:
     """A column of vectors as (n, dim) float32."""
     flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat, np.float32).reshape(len(column), -1)
+    return np.asarray(flat, np.float32).reshape(len(column), column.type.list_size)
 
 
 def lengths_of(vectors: Matrix) -> Matrix | None:
