@@ -125,7 +125,10 @@ def serve(database: str, port: int, batch: int, folder: str) -> None:
         options = ServeOptions(port=port, batch=batch, roots=(folder,) if folder else ())
         app = create_app(index, options=options, settings=settings)
         server = Server(
-            guarded(app, app.state.service), on_started=lambda: None, on_stop=lambda number: None
+            guarded(app, app.state.service),
+            threads=settings.concurrent_requests,
+            on_started=lambda: None,
+            on_stop=lambda number: None,
         )
         server.run([listen("127.0.0.1", port)])
 

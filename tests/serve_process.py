@@ -22,7 +22,7 @@ from lookalike.serve.running import Server, listen
 def answering(app: ASGIApp) -> Iterator[int]:
     """An application behind the real server's protocol; gives its port."""
     started = threading.Event()
-    server = Server(app, on_started=started.set, on_stop=lambda reason: None)
+    server = Server(app, threads=40, on_started=started.set, on_stop=lambda reason: None)
     with listen("127.0.0.1", 0) as listener:
         port: int = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, args=[[listener]])

@@ -452,6 +452,20 @@ def test_what_is_in_the_trash_is_found_without_listing_it(
     assert list(file_moves._in_trash(str(picture), status)) == [str(files / "other")]
 
 
+def test_of_two_links_with_one_name_the_trash_has_each_where_its_note_says(
+    home: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "a" / "x.jpg", tmp_path / "b" / "x.jpg"
+    for link in (first, second):
+        link.parent.mkdir()
+    first.write_bytes(b"one file")
+    second.hardlink_to(first)
+    content = file_moves.look_at(str(first)).content
+    files = home / "data" / "Trash" / "files"
+    assert file_moves.to_trash(str(first), content=content) == str(files / "x.jpg")
+    assert file_moves.to_trash(str(second), content=content) == str(files / "x 1.jpg")
+
+
 def test_wrong_arguments_and_undo_files_are_refused(index: Index, tmp_path: Path) -> None:
     for action, to in (("burn", None), ("move", None), ("trash", tmp_path)):
         with pytest.raises(InvalidSetting):

@@ -577,6 +577,27 @@ def test_questions_at_the_same_time_have_the_answers_that_each_has_alone(place: 
         assert len(ours) == len(expected)
 
 
+def test_questions_that_take_long_do_not_keep_others_waiting(place: Place) -> None:
+    asked = Batching(place.index, most=16)
+    key = row_id(min(place.photos.glob("*/*.*")).as_posix())
+    free = threading.Event()
+
+    class Slow:
+        """An index that takes long for what is diverse."""
+
+        def search_each(self, queries: Any, wanted: Any) -> list[list[Hit]]:
+            if wanted[0].diverse:
+                free.wait(30)
+            return place.index.search_each(queries, wanted)
+
+    asked._index = Slow()  # type: ignore[assignment]
+    long = asked.search(Query([RowId(key)]), Wanted(limit=3, diverse=True))
+    assert len(asked.search(Query([RowId(key)]), Wanted(limit=3)).result(20)) == 3
+    assert not long.done()
+    free.set()
+    assert len(long.result(20)) == 3
+
+
 def test_what_waits_is_asked_together_and_one_bad_question_spoils_no_other(place: Place) -> None:
     sizes: list[int] = []
     asked = Batching(place.index, most=16, on_batch=sizes.append)

@@ -30,6 +30,7 @@ from lookalike.sources.names import absolute
 
 LEAST_TOKEN = 16
 STOP_S = 25
+OWN_THREADS = 16  # for the owner's commands and for health checks, besides clients' requests
 SERVER_WAIT_S = 5  # clients are told sooner than commands that a database has gone away
 
 
@@ -135,7 +136,12 @@ def serve(
             signal.signal(signal.SIGTERM, lambda number, frame: None)
             try:
                 with service.lending.announced(opened, host=host, port=options.port):
-                    Server(guarded(app, service), on_started=started, on_stop=stop).run([listener])
+                    Server(
+                        guarded(app, service),
+                        threads=settings.concurrent_requests + OWN_THREADS,
+                        on_started=started,
+                        on_stop=stop,
+                    ).run([listener])
             finally:
                 service.close()
 

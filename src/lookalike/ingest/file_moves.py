@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import re
 import shutil
 import stat
 import sys
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 _BLOCK_BYTES = 1 << 20
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -142,10 +144,12 @@ def to_trash(path: str, *, content: str) -> str:
 
 def forget_trash(path: str) -> None:
     """Remove what the trash has noted about a file that is not in it any more."""
-    files = Path(path).parent
-    note = files.parent / "info" / f"{Path(path).name}.trashinfo"
-    if files.name == "files":
-        note.unlink(missing_ok=True)
+    if Path(path).parent.name == "files":
+        _note(path).unlink(missing_ok=True)
+
+
+def _note(path: str) -> Path:
+    return Path(path).parent.parent / "info" / f"{Path(path).name}.trashinfo"
 
 
 def _in_trash(path: str, status: os.stat_result) -> Iterator[str]:
@@ -155,8 +159,9 @@ def _in_trash(path: str, status: os.stat_result) -> Iterator[str]:
     folders = [Path(home) / "Trash" / "files"]
     for top in Path(path).parents:
         folders += [top / f".Trash-{os.getuid()}/files", top / f".Trash/{os.getuid()}/files"]
-    for folder in folders:
-        yield from _under_its_name(folder, Path(path), status)
+    named = [there for folder in folders for there in _under_its_name(folder, Path(path), status)]
+    # Another hard link of the same name may have been put there before.
+    yield from sorted(named, key=lambda there: not _noted_as_from(there, path))
     for folder in folders:
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
@@ -176,6 +181,16 @@ def _under_its_name(folder: Path, path: Path, status: os.stat_result) -> Iterato
             return
         if os.path.samestat(there, status):
             yield str(tried)
+
+
+def _noted_as_from(there: str, path: str) -> bool:
+    """Whether the trash's note about a file says that it is from `path`, below its own disk."""
+    try:
+        note = _note(there).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    (origin,) = re.findall(r"^Path=(.+)$", note, re.MULTILINE)[:1] or [""]
+    return bool(origin) and f"/{path}".endswith("/" + unquote(origin))
 
 
 def _has(path: str, content: str) -> bool:

@@ -16,12 +16,16 @@ from lookalike.query.question import Query
 from lookalike.records import Hit
 
 LATELY_S = 0.5
+MANY_HITS = 1000  # with their rows they take longer than the model does
 
 _Asked = tuple[Query, Wanted, "Future[list[Hit]]"]
 
 
 class Batching:
-    """One thread asks; what arrives meanwhile is its next batch, so that nobody waits alone."""
+    """One thread asks; what arrives meanwhile is its next batch, so that nobody waits alone.
+
+    Questions that take long have a thread and batches of their own, so that the others go on.
+    """
 
     def __init__(
         self, index: Index, *, most: int, on_batch: Callable[[int], None] = lambda size: None
@@ -34,10 +38,9 @@ class Batching:
             on_batch: is called with the number of questions that were.
         """
         self._index, self._most, self._on_batch = index, most, on_batch
-        self._waiting: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
+        self._waiting: dict[bool, queue.SimpleQueue[_Asked]] = {}  # by whether they take long
         self._starting = threading.Lock()
         self._last_asked = -math.inf
-        self._thread: threading.Thread | None = None
 
     def is_asked(self) -> bool:
         """Whether questions come just now."""
@@ -45,20 +48,22 @@ class Batching:
 
     def search(self, query: Query, wanted: Wanted) -> Future[list[Hit]]:
         """The hits, when they are there; the query's pictures should be prepared."""
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="ask", daemon=True)
-                self._thread.start()
         self._last_asked = time.monotonic()
         hits: Future[list[Hit]] = Future()
-        self._waiting.put((query, wanted, hits))
+        takes_long = wanted.diverse or wanted.offset + wanted.limit > MANY_HITS
+        with self._starting:
+            waiting = self._waiting.get(takes_long)
+            if waiting is None:
+                waiting = self._waiting[takes_long] = queue.SimpleQueue()
+                threading.Thread(target=self._run, args=[waiting], name="ask", daemon=True).start()
+        waiting.put((query, wanted, hits))
         return hits
 
-    def _run(self) -> None:
+    def _run(self, waiting: queue.SimpleQueue[_Asked]) -> None:
         while True:
-            batch = [self._waiting.get()]
-            while len(batch) < self._most and not self._waiting.empty():
-                batch.append(self._waiting.get())
+            batch = [waiting.get()]
+            while len(batch) < self._most and not waiting.empty():
+                batch.append(waiting.get())
             self._answer([each for each in batch if each[2].set_running_or_notify_cancel()])
 
     def _answer(self, batch: Sequence[_Asked]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from anyio import to_thread
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -57,6 +58,7 @@ class Server(uvicorn.Server):
 
     Args:
         app: what answers.
+        threads: how many requests work at the same time.
         on_started: called when it answers.
         on_stop: called with the signal, each time that it is told to stop.
     """
@@ -65,6 +67,7 @@ class Server(uvicorn.Server):
         self,
         app: ASGIApp,
         *,
+        threads: int,
         on_started: Callable[[], None],
         on_stop: Callable[[signal.Signals], None],
     ) -> None:
@@ -79,10 +82,12 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
+        self._threads = threads
         self._on_started, self._on_stop = on_started, on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
+        to_thread.current_default_thread_limiter().total_tokens = self._threads
         await super().startup(sockets=sockets)
         self._on_started()
 
