@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -19,7 +20,7 @@ import pytest
 import lookalike
 from lookalike.store.schema import CollectionModel
 from tests.command_server import CommandServer
-from tests.milvus_server import AVAILABLE, TOKEN, MilvusServer
+from tests.milvus_server import AVAILABLE, TOKEN, MilvusServer, shared_server
 
 if TYPE_CHECKING:
     from lookalike.store.milvus import MilvusStore
@@ -149,15 +150,33 @@ def heed_permissions() -> None:
         libc.prctl(pr_capbset_drop, capability, 0, 0, 0)
 
 
+NO_SERVER = "the package milvus has a server for Linux on x86-64 only"
+NO_NAMESPACES = "this machine does not allow network namespaces"
+
+
 @pytest.fixture(scope="session")
-def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
-    """The real server, for tests that leave it running."""
+def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the real server, which all tests share: to be left as it is."""
     if not AVAILABLE:
-        pytest.skip("the package milvus has a server for Linux on x86-64 only")
+        pytest.skip(NO_SERVER)
+    folder = tmp_path_factory.getbasetemp()
+    shared = shared_server(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+    if shared is None:
+        pytest.skip(NO_NAMESPACES)
+    uri, use = shared
+    yield uri
+    os.close(use)
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    """A server for tests that stop it, and start it again."""
+    if not AVAILABLE:
+        pytest.skip(NO_SERVER)
     folder = tmp_path_factory.mktemp("milvus")
     server = MilvusServer(folder)
     if not server.start():
-        pytest.skip("this machine does not allow network namespaces")
+        pytest.skip(NO_NAMESPACES)
     yield server
     server.kill()
     shutil.rmtree(folder)  # half a gigabyte
@@ -178,6 +197,17 @@ class Place:
 
         return MilvusStore(self.database, self.collection, create=create, token=self.token)
 
+    def remove(self) -> None:
+        """Drop the collection from its server, which each one costs some time all the time."""
+        if self.token:
+            # Imported here: as above.
+            from pymilvus import MilvusClient  # noqa: PLC0415
+
+            with contextlib.closing(
+                MilvusClient(self.database, token=self.token, dedicated=True)
+            ) as client:
+                client.drop_collection(self.collection)
+
 
 KINDS = ["lite", "server"]
 
@@ -186,11 +216,13 @@ def new_place(kind: str, folder: Path, request: pytest.FixtureRequest) -> Place:
     """A place without an index, in Milvus Lite or on a server."""
     if kind == "lite":
         return Place((folder / "test.db").as_posix(), "images", None)
-    server: MilvusServer = request.getfixturevalue("milvus_server")
-    return Place(server.uri, f"images_{uuid.uuid4().hex}", TOKEN)
+    uri: str = request.getfixturevalue("milvus_uri")
+    return Place(uri, f"images_{uuid.uuid4().hex}", TOKEN)
 
 
 @pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """A new place, in Milvus Lite and on a server."""
-    return new_place(request.param, tmp_path, request)
+    new = new_place(request.param, tmp_path, request)
+    yield new
+    new.remove()

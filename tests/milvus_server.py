@@ -12,6 +12,7 @@ import ctypes
 import fcntl
 import os
 import platform
+import shutil
 import signal
 import socket
 import struct
@@ -38,11 +39,14 @@ class MilvusServer:
         self._process: subprocess.Popen[str] | None = None
         self._pid = 0
 
-    def start(self) -> bool:
-        """Start it and wait until it answers; False where the system gives it no namespace."""
+    def start(self, *, ends_with: int = subprocess.PIPE) -> bool:
+        """Start it and wait until it answers; False where the system gives it no namespace.
+
+        It ends when nobody can write to `ends_with` any more, its folder with it.
+        """
         self._process = subprocess.Popen(
             [sys.executable, __file__, str(self._folder), str(self.port)],
-            stdin=subprocess.PIPE,
+            stdin=ends_with,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -63,6 +67,14 @@ class MilvusServer:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to Milvus alone; what forwards the port goes on."""
         os.kill(self._pid, number)
+
+    def let_go(self) -> None:
+        """Leave its end to those who share it."""
+        assert self._process
+        assert self._process.stdout
+        self._process.stdout.close()
+        self._process.returncode = 0  # or Python would warn that it still runs
+        self._process = None
 
     def kill(self) -> None:
         """End everything at once: nothing listens on the port afterwards."""
@@ -121,16 +133,48 @@ async def _forward(listener: socket.socket) -> None:
         await forwarder.serve_forever()
 
 
-def _end_with_parent() -> None:
+def shared_server(folder: Path) -> tuple[str, int] | None:
+    """The server that all processes with this folder share, started by the first of them.
+
+    Returns:
+        Its address, and what keeps it running while this process has it open; None where the
+        system gives it no namespace.
+    """
+    users, address = folder / "milvus-users", folder / "milvus-address"
+    with (folder / "milvus-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # nobody reads it where none runs
+            return address.read_text(), os.open(users, os.O_WRONLY | os.O_NONBLOCK)
+        users.unlink(missing_ok=True)
+        os.mkfifo(users)
+        use = os.open(users, os.O_RDWR)
+        data = folder / "milvus-data"
+        data.mkdir()
+        server = MilvusServer(data)
+        ends_with = os.open(users, os.O_RDONLY)
+        started = server.start(ends_with=ends_with)
+        os.close(ends_with)
+        if started:
+            server.let_go()
+            address.write_text(server.uri)
+            return server.uri, use
+        os.close(use)
+        return None
+
+
+def _end_with_parents(milvus: int) -> None:
     sys.stdin.read()
+    os.kill(milvus, signal.SIGKILL)
+    shutil.rmtree(sys.argv[1], ignore_errors=True)  # half a gigabyte
     os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
     outer = socket.create_server(("127.0.0.1", int(sys.argv[2])))
     _enter_namespace()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     running = _start_milvus(sys.argv[1])
-    sys.stdout.write(f"{running.server_proc.pid}\n")
+    pid = running.server_proc.pid
+    threading.Thread(target=_end_with_parents, args=[pid], daemon=True).start()
+    sys.stdout.write(f"{pid}\n")
     sys.stdout.flush()
     asyncio.run(_forward(outer))

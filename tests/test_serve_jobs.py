@@ -379,12 +379,12 @@ def test_a_server_that_is_told_to_stop_ends_its_job_and_a_new_one_goes_on(
 
 
 def test_a_database_that_goes_away_is_told_and_back_without_a_restart(
-    milvus_server: MilvusServer, photos: Path
+    own_server: MilvusServer, photos: Path
 ) -> None:
     collection = f"images_{uuid.uuid4().hex}"
-    with Index.open(milvus_server.uri, token=TOKEN, collection=collection) as index:
+    with Index.open(own_server.uri, token=TOKEN, collection=collection) as index:
         index.add(photos / "birds")
-    options: list[str | Path] = ["--db", milvus_server.uri, "--collection", collection]
+    options: list[str | Path] = ["--db", own_server.uri, "--collection", collection]
     options += ["--root", photos]
     with (
         command(*options, LOOKALIKE_TOKEN=TOKEN) as running,
@@ -396,7 +396,7 @@ def test_a_database_that_goes_away_is_told_and_back_without_a_restart(
             return client.post("/search", json={"terms": [{"id": image}]})
 
         assert search().status_code == 200
-        milvus_server.kill()
+        own_server.kill()
         try:
             began = time.monotonic()
             answer = search()
@@ -407,7 +407,7 @@ def test_a_database_that_goes_away_is_told_and_back_without_a_restart(
             assert client.get("/readyz").status_code == 503
             assert client.get("/healthz").status_code == 200
         finally:
-            milvus_server.start()
+            own_server.start()
         deadline = time.monotonic() + 90
         while (answer := search()).status_code != 200:
             assert answer.status_code == 503, answer.text

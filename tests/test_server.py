@@ -26,11 +26,11 @@ Cli = Callable[..., Outcome]
 
 
 @pytest.fixture
-def server(milvus_server: MilvusServer) -> Iterator[MilvusServer]:
+def server(own_server: MilvusServer) -> Iterator[MilvusServer]:
     """The server, which a test may kill."""
-    yield milvus_server
-    if not milvus_server.running:
-        milvus_server.start()
+    yield own_server
+    if not own_server.running:
+        own_server.start()
 
 
 @pytest.fixture
