@@ -2,7 +2,8 @@
 
 Importing takes most of a short command's time, and is the same each time. So one process imports
 what commands need, and is forked for each of them. It has no index and no model, and no threads but
-the idle ones of NumPy and Arrow, which are prepared for forks.
+the idle ones of NumPy and Arrow, which are prepared for forks. What takes very long to import it
+imports once a command has done so.
 
 Run as a program, it reads a line of JSON for each command and writes two: its process id, and how
 it ended.
@@ -10,6 +11,7 @@ it ended.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import runpy
@@ -24,6 +26,7 @@ from typing import Any
 # Whatever else the environment says may have been read by what is imported already.
 FREE = ("LOOKALIKE_", "XDG_", "HOME", "PYTEST_", "PWD")
 IMPORTED = ("milvus_lite", "openvino", "pymilvus", "lookalike.cli.app", "lookalike.store.lite")
+IMPORTED_ONCE_NEEDED = ("timm", "open_clip")
 
 
 class CommandServer:
@@ -102,16 +105,35 @@ class CommandServer:
         self._process.communicate()
 
 
+class Noting:
+    """Writes the names of what is imported and takes very long into a pipe; finds nothing."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name in IMPORTED_ONCE_NEEDED:
+            os.write(self._pipe, f"{name}\n".encode())
+
+
 def _serve() -> Any:
     """What a command was asked with, in its process; None when no more are wanted."""
     for name in IMPORTED:
         __import__(name)
+    needed, noted = os.pipe()
+    os.set_blocking(needed, False)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
+            os.close(needed)
+            sys.meta_path.insert(0, Noting(noted))
             return json.loads(line)
         os.write(1, b"%d\n" % pid)
-        os.write(1, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        with contextlib.suppress(BlockingIOError):
+            for name in os.read(needed, 1024).decode().split():
+                __import__(name)
+        os.write(1, b"%d\n" % code)
     return None
 
 
