@@ -285,18 +285,16 @@ def help_of(command: str) -> str:
     return CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "100"}).output
 
 
-def test_the_examples_in_the_help_run(cli: Cli, samples: Path, tmp_path: Path) -> None:
+def test_the_examples_in_the_help_run(
+    cli: Cli, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     indexed(tmp_path, samples)
-    environ = {**os.environ, "LOOKALIKE_DB": str(tmp_path / "photos.db"), "COLUMNS": "100"}
-    environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
+    monkeypatch.chdir(tmp_path)
     for command in ("cluster", "export", "import"):
         (example,) = re.findall(r"Example: (.*\S)", help_of(command))
         assert example.startswith(f"lookalike {command} ")
-        done = subprocess.run(
-            shlex.split(example), cwd=tmp_path, env=environ, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        done = cli(*shlex.split(example)[1:])
+        assert done.code == 0, done.err
     page = (tmp_path / "groups.html").read_text("utf-8")
     groups = page.count("<section ")
     assert groups >= 6
