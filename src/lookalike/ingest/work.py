@@ -6,19 +6,15 @@ The same code does it in the process that scans, and in others that are handed c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from lookalike.embed.embedder import Embedder
 from lookalike.ingest import metadata, pipeline
-from lookalike.ingest.ahead import ahead
 from lookalike.ingest.pipeline import Committed
 from lookalike.ingest.plan import Task, changes, with_metadata, with_twins
 from lookalike.records import Fields, ImageFile, Stamp, Twin
 from lookalike.settings import Settings
-
-COMPARED_AHEAD = 3
 
 
 class Store(pipeline.Sink, metadata.Rows, Protocol):
@@ -84,11 +80,10 @@ def work(
     """
 
     def tasks() -> Iterator[Task]:
-        with ThreadPoolExecutor(1, "lookalike-compare") as comparing:
-            compared = ahead(comparing, lambda each: compare(each, job, store), chunks, 2)
-            for seen, changed in compared:
-                tell(seen)
-                yield from changed
+        for chunk in chunks:
+            seen, changed = compare(chunk, job, store)
+            tell(seen)
+            yield from changed
 
     for committed in pipeline.run(
         tasks(), embedder=embedder, sink=store, exists=exists, settings=job.settings
