@@ -2,6 +2,9 @@
 
 from lookalike.embed.catalog import load_embedder
 from lookalike.errors import (
+    ClusterError,
+    ClusterLost,
+    ClusterUnreachable,
     DeviceUnavailable,
     DownloadFailed,
     ExportUnusable,
@@ -36,6 +39,7 @@ from lookalike.errors import (
     UndoFileUnusable,
     UnknownModel,
     WatchFailed,
+    WorkerFailed,
 )
 from lookalike.index import Index
 from lookalike.insight.evaluation import Evaluation, JudgedHit, JudgedQuery
@@ -62,6 +66,9 @@ from lookalike.version import __version__ as __version__
 __all__ = [
     "Change",
     "Cluster",
+    "ClusterError",
+    "ClusterLost",
+    "ClusterUnreachable",
     "Clustering",
     "Crop",
     "DeviceUnavailable",
@@ -118,5 +125,6 @@ __all__ = [
     "UnknownModel",
     "WatchFailed",
     "Words",
+    "WorkerFailed",
     "load_embedder",
 ]

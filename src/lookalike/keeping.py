@@ -16,6 +16,7 @@ from lookalike.ingest.preview import preview
 from lookalike.ingest.scan import Scan, ScanOptions
 from lookalike.ingest.sync import sync
 from lookalike.ingest.upkeep import relocate, rows_without_file
+from lookalike.ingest.work import Workers
 from lookalike.opening import open_like, own_embedder
 from lookalike.records import (
     Burst,
@@ -24,6 +25,7 @@ from lookalike.records import (
     IndexReport,
     Metadata,
     Progress,
+    Shard,
     row_id,
 )
 from lookalike.settings import Settings
@@ -74,6 +76,8 @@ class Keeping:
         metadata: Metadata | None = None,
         checksum: bool = False,
         changes: Burst | None = None,
+        shard: tuple[int, int] | None = None,
+        workers: Workers | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         follow_out: bool = True,
         settings: Settings | None = None,
@@ -102,6 +106,10 @@ class Keeping:
                 size and time of a file.
             changes: what has changed below the sources since the last run, where that is known;
                 nothing else is looked at.
+            shard: (i, n): take care of the i-th of n equal parts of the pictures alone, from 1 to
+                n, so that n machines can share the work. A picture that was moved keeps its vector
+                and fields if its old row is still there when its new part is worked on.
+            workers: who does the work in place of this process: `lookalike.cluster.RayWorkers`.
             on_progress: is called in this thread, now and then; what it raises ends the run.
             follow_out: follow links that lead out of the sources, too; else what lies behind these
                 is left out.
@@ -110,11 +118,13 @@ class Keeping:
         Raises:
             SourceNotFound: one of the sources does not exist; nothing was changed.
             ExtraMissing: an address needs an optional library.
-            InvalidSetting: a pattern is none.
+            InvalidSetting: a pattern is none, or there is no such shard.
+            ClusterError: the workers have failed; everything committed before that is kept.
             InvalidMetadata: fields cannot be stored; nothing was changed, unless a function
                 returned them.
             StoreError: the database failed; everything committed before that is kept.
         """
+        part = None if shard is None else Shard(*shard)
         return sync(
             self._scan(
                 sources, more, exclude, all_files, one_file_system, changes, follow_out=follow_out
@@ -125,6 +135,8 @@ class Keeping:
             checksum=checksum,
             vanished=None if changes is None else changes.gone,
             fields_of=None if metadata is None else lookup(metadata),
+            shard=part,
+            workers=workers,
             on_progress=on_progress,
         )
 

@@ -32,6 +32,7 @@ from lookalike.cli.options import (
     settings_with,
 )
 from lookalike.cli.plan import print_plan
+from lookalike.cli.sharing import Ray, ShardOption, shard_of, workers_at
 from lookalike.cli.skip_report import check_report, endings, write_report
 from lookalike.cli.terminal import FAILED, Terminal
 from lookalike.ingest.metadata_file import read_metadata
@@ -83,6 +84,8 @@ def index(
             show_default=False,
         ),
     ] = None,
+    ray: Ray = None,
+    shard: ShardOption = None,
     metadata: Annotated[
         Path | None,
         typer.Option(
@@ -113,6 +116,10 @@ def index(
     if keep_watching and (from_file or dry_run or report_file or strict):
         others = "neither --from-file, --dry-run, --report nor --strict"
         raise typer.BadParameter(f"it goes with {others}", param_hint="--watch")
+    if (ray or shard) and (keep_watching or dry_run):
+        raise typer.BadParameter(
+            "it goes with neither --watch nor --dry-run", param_hint="--ray" if ray else "--shard"
+        )
     sources, patterns = paths or [], tuple(exclude or ())
     options = ScanOptions(patterns, all_files=all_files, one_file_system=one_file_system)
     with Terminal(verbose, quiet=quiet) as terminal:
@@ -121,6 +128,7 @@ def index(
         if report_file:
             check_report(report_file)
         folders = Scan(sources, options=options).folders
+        part, workers = shard_of(shard), workers_at(ray, db=db, token=token, weights=weights)
         run = IndexRun(
             sources=sources,
             from_file=from_file,
@@ -133,6 +141,8 @@ def index(
             model=model,
             weights=weights,
             metric=metric and metric.value,
+            shard=part,
+            workers=workers,
             settings=settings_with(device=device, precision=precision),
         )
         if dry_run:

@@ -13,6 +13,7 @@ from lookalike.embed.embedder import Embedder
 from lookalike.index import Index
 from lookalike.ingest.name_list import names_in
 from lookalike.ingest.scan import Scan, ScanOptions
+from lookalike.ingest.work import Workers
 from lookalike.records import Burst, Change, Fields, IndexReport, Progress
 from lookalike.settings import Settings
 
@@ -36,6 +37,8 @@ class IndexRun:
     weights: Path | None
     metric: str | None
     settings: Settings
+    shard: tuple[int, int] | None = None
+    workers: Workers | None = None
 
     def scan(self) -> Scan:
         """What lies in the sources."""
@@ -79,7 +82,7 @@ class IndexRun:
     def add(self, index: Index, terminal: Terminal, changes: Burst | None = None) -> IndexReport:
         """Do it, for everything or for what has changed, and show how far it has come."""
         startup_done()
-        counted = None if self.from_file or changes else self.sources
+        counted = None if self.from_file or changes or self.shard else self.sources
         with progress.shown(counted, terminal, options=self.options) as show:
 
             def on_progress(now: Progress) -> None:
@@ -98,6 +101,8 @@ class IndexRun:
                 metadata=None if self.fields is None else self._take_fields,
                 checksum=self.checksum,
                 changes=changes,
+                shard=self.shard,
+                workers=self.workers,
                 on_progress=on_progress,
             )
 

@@ -24,6 +24,10 @@ LookalikeError
 │   ├── ModelMismatch         the index was made with another model
 │   ├── DeviceUnavailable     there is no such device to run it on
 │   └── ExtraBroken           its optional part is installed, but does not load
+├── ClusterError              machines that share the work
+│   ├── ClusterUnreachable    no Ray cluster answers at an address
+│   ├── ClusterLost           a Ray cluster has failed while it worked
+│   └── WorkerFailed          one of its workers cannot go on, for a reason of this tree
 └── StoreError                the database
     ├── IndexNotFound         there is none, or it has no such collection
     ├── IndexLocked           another process has it open
@@ -44,6 +48,12 @@ from lookalike.errors.base import (
     LookalikeError,
     PathUnusable,
     reason_of,
+)
+from lookalike.errors.cluster import (
+    ClusterError,
+    ClusterLost,
+    ClusterUnreachable,
+    WorkerFailed,
 )
 from lookalike.errors.general import (
     AddressUnusable,
@@ -88,6 +98,9 @@ from lookalike.errors.store import (
 
 __all__ = [
     "AddressUnusable",
+    "ClusterError",
+    "ClusterLost",
+    "ClusterUnreachable",
     "DeviceUnavailable",
     "DownloadFailed",
     "ExportUnusable",
@@ -123,5 +136,6 @@ __all__ = [
     "UndoFileUnusable",
     "UnknownModel",
     "WatchFailed",
+    "WorkerFailed",
     "reason_of",
 ]

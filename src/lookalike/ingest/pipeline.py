@@ -47,17 +47,19 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one batch changed in the store; it has been written when this is seen.
+    """What one step changed in the store; it has been written when this is seen.
 
-    `sources` are the ids of rows whose vectors added rows took over, and the ids of these.
+    `known` are files that were seen to have a row, of whatever state. `sources` are the ids of rows
+    whose vectors added rows took over, and the ids of these.
     """
 
-    added: int
-    updated: int
-    unchanged: int
-    removed: int
-    sources: dict[str, str]
-    skipped: list[Skipped]
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    known: int = 0
+    sources: dict[str, str] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

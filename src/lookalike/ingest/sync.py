@@ -10,31 +10,24 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lookalike.embed.embedder import Embedder
-from lookalike.ingest import metadata, pipeline
+from lookalike.ingest import metadata, work
 from lookalike.ingest.pipeline import Committed
-from lookalike.ingest.plan import Task, changes, is_gone, with_metadata, with_twins
+from lookalike.ingest.plan import is_gone
 from lookalike.ingest.scan import Scan
-from lookalike.records import (
-    Fields,
-    ImageFile,
-    IndexReport,
-    Progress,
-    Skipped,
-    Stamp,
-    Twin,
-    row_id,
-)
+from lookalike.ingest.work import Chunk, Job, Workers
+from lookalike.records import Fields, ImageFile, IndexReport, Progress, Shard, Skipped, row_id
 from lookalike.settings import Settings
 
 PLANNED_FILES = 1000
 
 
-class Store(pipeline.Sink, metadata.Rows, Protocol):
+class Store(work.Store, Protocol):
     """What syncing needs of a store."""
 
-    def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]: ...  # noqa: D102
-    def of_size(self, stamps: Sequence[Stamp]) -> dict[int, list[Twin]]: ...  # noqa: D102
-    def count(self) -> int: ...  # noqa: D102
+    database: str
+    collection: str
+
+    def count(self, shard: Shard | None = None) -> int: ...  # noqa: D102
     def paths_under(self, folder: str) -> Iterator[list[tuple[str, str]]]: ...  # noqa: D102
     def flush(self) -> None: ...  # noqa: D102
 
@@ -55,12 +48,19 @@ class _Tally:
         self.updated += committed.updated
         self.unchanged += committed.unchanged
         self.removed += committed.removed
-        self.rows += committed.added - committed.removed
+        self.rows += committed.known + committed.added - committed.removed
         self.sources.update(committed.sources)
         self.skipped += committed.skipped
 
-    def remove(self, pages: Iterable[list[tuple[str, str]]], scan: Scan, store: Store) -> None:
-        for page in pages:
+    def remove(
+        self,
+        pages: Iterable[list[tuple[str, str]]],
+        scan: Scan,
+        store: Store,
+        shard: Shard | None,
+    ) -> None:
+        for rows in pages:
+            page = [row for row in rows if shard is None or shard.has(row[0])]
             moved = {
                 key: self.sources[key]
                 for key, path in page
@@ -84,6 +84,8 @@ def sync(
     checksum: bool = False,
     vanished: Collection[str] | None = None,
     fields_of: Callable[[str], Fields | None] | None = None,
+    shard: Shard | None = None,
+    workers: Workers | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IndexReport:
     """Add what is new, update what has changed, remove what is gone; safe to kill at any moment.
@@ -91,41 +93,40 @@ def sync(
     With `checksum`, the bytes of a file tell whether it has changed, not its size and time.
     `vanished` are the paths that are known to be gone, where the scan is not of everything.
     `fields_of` tells what a path's row shall have of the user's own fields, and is asked once for
-    each; where it is None or says None, a row keeps what it has. `on_progress` is called in this
-    thread after every commit, and while unchanged files pass by.
+    each; where it is None or says None, a row keeps what it has. With a `shard`, nothing is done
+    about other files and rows. `workers` do the work in place of this process. `on_progress` is
+    called in this thread after every commit, and while unchanged files pass by.
     """
     started = time.perf_counter()
     tally = _Tally()
     report_progress = on_progress or (lambda progress: None)
-    may_be_known = store.count() > 0
+    job = Job(
+        database=store.database,
+        collection=store.collection,
+        settings=settings,
+        checksum=checksum,
+        may_be_known=store.count() > 0,
+    )
 
-    def tasks() -> Iterator[Task]:
-        for found in chunks(scan):
+    def to_work_on() -> Iterator[Chunk]:
+        for found in chunks(scan, shard):
             files = [item for item in found if isinstance(item, ImageFile)]
             tally.skipped += [item for item in found if isinstance(item, Skipped)]
-            changed = changes(files, store.stamps, checksum=checksum)
-            given = given_fields(files, fields_of)
-            embedded = {task.file.path for task in changed}
-            rewritten = metadata.rewrite(
-                {path: fields for path, fields in given.items() if path not in embedded}, store
-            )
-            tally.updated += rewritten
-            tally.unchanged += len(files) - len(changed) - rewritten
-            tally.rows += len(files) - len(changed) + sum(task.known for task in changed)
-            report_progress(tally.progress())
-            changed = with_metadata(changed, given, store.metadata)
-            yield from with_twins(changed, store.of_size) if may_be_known else changed
+            yield Chunk(files, given_fields(files, fields_of))
 
-    for committed in pipeline.run(
-        tasks(), embedder=embedder, sink=store, exists=scan.exists, settings=settings
-    ):
+    def tell(committed: Committed) -> None:
         tally.count(committed)
         report_progress(tally.progress())
+
+    if workers is None:
+        work.work(to_work_on(), job, tell, store=store, embedder=embedder, exists=scan.exists)
+    else:
+        workers.work(to_work_on(), job, tell)
     if vanished is not None:
-        tally.remove(rows_of(vanished, scan, store), scan, store)
-    elif store.count() != tally.rows:
-        tally.remove(gone(scan, store, moved_from=tally.sources), scan, store)
-        tally.skipped += suspended(scan, store)
+        tally.remove(rows_of(vanished, scan, store), scan, store, shard)
+    elif store.count(shard) != tally.rows:
+        tally.remove(gone(scan, store, moved_from=tally.sources), scan, store, shard)
+        tally.skipped += suspended(scan, store, shard)
     store.flush()
     return IndexReport(
         added=tally.added - tally.moved,
@@ -195,12 +196,17 @@ def _has_anything(folder: str) -> bool:
         return False
 
 
-def suspended(scan: Scan, store: Store) -> Iterator[Skipped]:
+def suspended(scan: Scan, store: Store, shard: Shard | None = None) -> Iterator[Skipped]:
     """Folders that have lost all pictures at once: a drive that is not plugged in leaves such."""
     for folder in scan.walked:
         if folder in scan.fruitful:
             continue
-        paths = (path for page in store.paths_under(folder) for _, path in page)
+        paths = (
+            path
+            for page in store.paths_under(folder)
+            for key, path in page
+            if shard is None or shard.has(key)
+        )
         if kept := sum(_is_gone(path, scan) and not scan.leaves_out(path) for path in paths):
             reason = (
                 f"there is no picture in it any more, but {kept} from it are in the index and stay "
@@ -213,8 +219,8 @@ def _is_gone(path: str, scan: Scan) -> bool:
     return is_gone(path, listed=scan.listed, repeated=scan.repeated, exists=scan.exists)
 
 
-def chunks(scan: Scan) -> Iterator[list[ImageFile | Skipped]]:
+def chunks(scan: Scan, shard: Shard | None = None) -> Iterator[list[ImageFile | Skipped]]:
     """What was found, in parts that are compared with the store at once."""
-    items = iter(scan)
+    items = (item for item in scan if shard is None or shard.has(row_id(item.path)))
     while chunk := list(itertools.islice(items, PLANNED_FILES)):
         yield chunk

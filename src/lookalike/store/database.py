@@ -38,8 +38,8 @@ class Database(Protocol):
     def get(self, collection: str, ids: Sequence[str], fields: list[str]) -> list[Row]:
         """Those of the rows `ids` that there are, as they are after all writes of this process."""
 
-    def count(self, collection: str) -> int:
-        """The number of rows, after all writes of this process."""
+    def count(self, collection: str, condition: str = "") -> int:
+        """The number of rows that meet a condition, after all writes of this process."""
 
     def query(self, collection: str, **options: Any) -> list[Row]:
         """``MilvusClient.query``, after all writes of this process."""

@@ -15,6 +15,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from lookalike.records import id_edge
+
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
 
 Scalar = str | int | float | bool
@@ -49,10 +51,9 @@ def not_under(folder: str) -> str:
 
 
 def id_range(part: int, parts: int) -> str:
-    """The rows of one of `parts` equal ranges of ids; ids are uniform 128-bit hex numbers."""
-    low, high = (f"{(1 << 128) * edge // parts:032x}" for edge in (part, part + 1))
-    upper = "" if part + 1 == parts else f" and id < {quote(high)}"
-    return f"(id >= {quote(low)}{upper})"
+    """The rows of one of `parts` equal ranges of ids."""
+    upper = "" if part + 1 == parts else f" and id < {quote(id_edge(part + 1, parts))}"
+    return f"(id >= {quote(id_edge(part, parts))}{upper})"
 
 
 def one_of(wanted: Mapping[str, Sequence[int]]) -> str:

@@ -86,13 +86,13 @@ class LiteDatabase:
                 return list(self._directly.rows.get(list(ids), output_fields=fields))
             return lite_rows.columns_of(self._directly, ids, fields)
 
-    def count(self, collection: str) -> int:
+    def count(self, collection: str, condition: str = "") -> int:
         """Count in its tables; for a query it would build all rows in Python."""
         if self._directly is None:
-            (row,) = self.ask("query", collection, filter="", output_fields=["count(*)"])
+            (row,) = self.ask("query", collection, filter=condition, output_fields=["count(*)"])
             return int(row["count(*)"])
         with self._mapped_errors():
-            return lite_rows.count(self._directly)
+            return lite_rows.count(self._directly, condition)
 
     def query(self, collection: str, **options: Any) -> list[Row]:
         """Nothing is ever late here."""

@@ -59,9 +59,9 @@ def columns_where(
     return found[:limit]
 
 
-def count(tables: LiteTables) -> int:
-    """How many rows there are."""
-    return sum(int(part.alive.sum()) for part in tables.meeting(""))
+def count(tables: LiteTables, condition: str = "") -> int:
+    """How many rows meet a condition."""
+    return sum(int(part.alive.sum()) for part in tables.meeting(condition))
 
 
 def query(

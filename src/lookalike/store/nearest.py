@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lookalike.records import Hit, Vector
+from lookalike.records import Hit, Shard, Vector
 from lookalike.store import filters, schema
 from lookalike.store.database import Database, Row
 from lookalike.store.schema import CollectionModel
@@ -60,9 +60,10 @@ class Nearest:
         self._samples: dict[str, tuple[float, Any]] = {}
         self.changes = 0  # how often this process has written
 
-    def count(self) -> int:
-        """The number of rows."""
-        return self._database.count(self.collection)
+    def count(self, shard: Shard | None = None) -> int:
+        """The number of rows, of one shard where that is given."""
+        part = filters.id_range(shard.number - 1, shard.of) if shard else ""
+        return self._database.count(self.collection, part)
 
     def _rows(self, ids: Sequence[str], fields: list[str]) -> list[Row]:
         heavy = "$meta" in fields or "*" in fields

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lookalike.errors import IndexServed
 from lookalike.owner.connection import Owner
 from lookalike.owner.messages import decode, encode
-from lookalike.records import Fields, Hit, ImageRecord, Stamp, Twin, Vector
+from lookalike.records import Fields, Hit, ImageRecord, Shard, Stamp, Twin, Vector
 from lookalike.store.nearest import FIRST_HITS, Background
 from lookalike.store.schema import CollectionModel
 
@@ -70,9 +70,9 @@ class ServedStore:
         for item in self.owner.stream(f"store/{method}", encode(arguments)):
             yield decode(item, kind)
 
-    def count(self) -> int:
+    def count(self, shard: Shard | None = None) -> int:
         """See `MilvusStore`, as for all that follow."""
-        return self._ask("count")  # type: ignore[no-any-return]
+        return self._ask("count", shard=shard)  # type: ignore[no-any-return]
 
     def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]:
         """Of rows."""

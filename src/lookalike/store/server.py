@@ -123,9 +123,9 @@ class ServerDatabase:
         """Look the rows up by their ids."""
         return list(self._read("get", collection, ids=list(ids), output_fields=fields))
 
-    def count(self, collection: str) -> int:
+    def count(self, collection: str, condition: str = "") -> int:
         """Ask for it."""
-        (row,) = self.query(collection, filter="", output_fields=["count(*)"])
+        (row,) = self.query(collection, filter=condition, output_fields=["count(*)"])
         return int(row["count(*)"])
 
     def query(self, collection: str, **options: Any) -> list[Row]:

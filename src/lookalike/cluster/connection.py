@@ -1,0 +1,89 @@
+"""The connection to a Ray cluster, and what has to be said so that Ray keeps quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+# Ray reports its use over the network unless this is said before it is imported.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+import ray
+import ray.data
+
+from lookalike.errors import ClusterUnreachable, reason_of
+
+__all__ = ["connected", "listening", "ray"]
+
+LOCAL = "local"
+CONNECT_S = 5.0
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[None]:
+    """Be a driver of the cluster; if this program is one already, of the one that it has chosen.
+
+    Args:
+        address: ``auto`` for the cluster that this machine belongs to, ``HOST:PORT``,
+            ``ray://HOST:PORT``, or ``local`` for one on this machine that ends with the run.
+
+    Raises:
+        ClusterUnreachable: there is none.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    if address not in (LOCAL, "auto") and not listening(address):
+        raise ClusterUnreachable(address, "nothing listens there")
+    options: dict[str, Any] = {}
+    if address == LOCAL:
+        options = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    with _signals_kept():
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
+        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+            raise ClusterUnreachable(address, reason_of(error)) from error
+    _keep_quiet()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def listening(address: str) -> bool:
+    """Whether anything listens at an address: Ray itself would try for a minute."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_S):
+            return True
+    except (OSError, ValueError, OverflowError):
+        return False
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, which is a Ctrl-C here."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _keep_quiet() -> None:
+    """What goes wrong is raised; Ray prints it as well, and what it does about it, on stdout."""
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # There is no public way.
+    from ray._private.ray_logging import global_worker_stdstream_dispatcher  # noqa: PLC0415
+
+    global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")

@@ -1,0 +1,182 @@
+"""Chunks flow to the workers of a Ray cluster, and outcomes back, through Ray Data."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+from ray.data import ActorPoolStrategy, DataContext
+from ray.data.block import BlockMetadata
+from ray.data.datasource import Datasource, ReadTask
+from ray.exceptions import RayError
+from ray.util.queue import Full, Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from lookalike.cluster.connection import listening, ray
+from lookalike.cluster.worker import Assignment, ChunkWorker, Numbered, Outcome
+from lookalike.errors import InvalidSetting, reason_of
+from lookalike.owner.messages import decode, encode
+from lookalike.settings import Settings, environment_variable
+
+WORKER_CORES = 4  # of smaller machines all of them
+CALLS_AT_ONCE = 2
+CHUNKS_AHEAD = 2  # for each worker, in the queue
+# A worker that is out of memory is started again and again; one whose machine is lost is tried a
+# few times each second until the cluster has noticed that.
+RETRIES = 60
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The workers that a cluster has room for."""
+
+    workers: int
+    cores: int
+    gpus: int
+
+
+def crew_of(settings: Settings) -> Crew:
+    """One worker for each GPU where those are asked for, else for some cores.
+
+    Raises:
+        InvalidSetting: no machine has as much.
+    """
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    with_cores = [int(machine["CPU"]) for machine in machines if machine.get("CPU", 0) >= 1]
+    cores = settings.threads or min([WORKER_CORES, *with_cores])
+    if settings.device.startswith("cuda"):
+        gpus = sum(int(machine.get("GPU", 0)) for machine in machines)
+        if not gpus:
+            raise InvalidSetting("device", settings.device, "cpu: the Ray cluster has no GPU")
+        return Crew(gpus, cores, 1)
+    workers = sum(has // cores for has in with_cores)
+    if not workers:
+        name = environment_variable("threads")
+        expected = f"at most {max(with_cores, default=0)}, what a machine of the Ray cluster has"
+        raise InvalidSetting(name, cores, expected)
+    return Crew(workers, cores, 0)
+
+
+class Flow:
+    """A context manager; leaving it stops what is under way.
+
+    Attributes:
+        failure: why the cluster has failed; empty as long as it has not.
+        ended: whether all outcomes have come, or none will come any more.
+    """
+
+    def __init__(self, crew: Crew, assignment: Assignment) -> None:
+        """Start to take chunks."""
+        self.failure, self.ended = "", False
+        self._head = "" if ray.util.client.ray.is_connected() else _head()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._chunks = Queue(
+            crew.workers * CHUNKS_AHEAD, {"num_cpus": 0, "scheduling_strategy": here}
+        )
+        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        context.target_max_block_size = 1  # what was read is handed on at once
+        self._dataset = ray.data.read_datasource(
+            _Waiting(self._chunks),
+            override_num_blocks=1,
+            # What it has taken out of the queue would be lost with it, so it is not done again.
+            ray_remote_args={"num_cpus": 0, "scheduling_strategy": here, "max_retries": 0},
+        ).map_batches(
+            ChunkWorker,
+            fn_constructor_args=[assignment],
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=crew.cores,
+            num_gpus=crew.gpus,
+            compute=ActorPoolStrategy(
+                min_size=1,
+                initial_size=crew.workers,
+                max_size=crew.workers,
+                max_concurrent_calls_per_actor=CALLS_AT_ONCE,
+                enable_true_multi_threading=True,
+            ),
+            max_task_retries=RETRIES,
+        )
+        self._collecting = threading.Thread(target=self._collect, name="lookalike-ray", daemon=True)
+        self._collecting.start()
+
+    def put(self, numbered: Numbered | None) -> bool:
+        """Hand on a chunk, or None behind the last one; False where too many wait already."""
+        try:
+            self._chunks.put(numbered and encode(numbered), block=False)
+        except Full:
+            return False
+        except RayError as error:
+            self.failure = self.failure or reason_of(error)
+            return False
+        return True
+
+    def outcomes(self, wait_s: float) -> Iterator[Outcome]:
+        """Those that have come; one is waited for."""
+        with contextlib.suppress(queue.Empty):
+            yield self._outcomes.get(timeout=wait_s) if wait_s else self._outcomes.get_nowait()
+            while True:
+                yield self._outcomes.get_nowait()
+
+    def alive(self) -> bool:
+        """Whether the cluster's head can be reached."""
+        return not self._head or listening(self._head)
+
+    def _collect(self) -> None:
+        try:
+            for batch in self._dataset.iter_batches(
+                batch_size=None, batch_format="pyarrow", prefetch_batches=0
+            ):
+                for row in batch["outcome"]:
+                    self._outcomes.put(decode(row.as_py(), Outcome))
+        except Exception as error:  # noqa: BLE001 - raised again, in the caller's thread
+            self.failure = self.failure or reason_of(error)
+        finally:
+            self.ended = True
+
+    def __enter__(self) -> Flow:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        with contextlib.suppress(RayError):
+            self._chunks.shutdown(force=True)
+
+
+_UNKNOWN = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)
+
+
+class _Waiting(Datasource):
+    """What waits in a queue, until None comes."""
+
+    def __init__(self, chunks: Queue) -> None:
+        self._chunks = chunks
+
+    def estimate_inmemory_data_size(self) -> None:
+        """Nobody knows."""
+
+    def get_read_tasks(self, *args: Any, **options: Any) -> list[ReadTask]:
+        """One, that reads all."""
+        chunks = self._chunks
+
+        def read() -> Iterator[pa.Table]:
+            while (item := chunks.get()) is not None:
+                yield pa.table({"chunk": [item]})
+
+        return [ReadTask(read, _UNKNOWN)]
+
+
+def _head() -> str:
+    return str(ray.get_runtime_context().gcs_address)
