@@ -29,10 +29,12 @@ from lookalike.cli import (
     search,
     serve,
 )
+from lookalike.cli.logs import Commands, with_log_format
 from lookalike.cli.options import Version
 
 app = typer.Typer(
     name="lookalike",
+    cls=Commands,
     help="Find pictures that look alike: index folders once, then ask with a picture.",
     no_args_is_help=True,
     add_completion=False,
@@ -56,7 +58,7 @@ for _name, _command, _example in (
     ("demo", demo.demo, "lookalike demo"),
     ("download-sample", download_sample.download_sample, "lookalike download-sample imagenet"),
 ):
-    app.command(_name, epilog=f"Example: {_example}")(_command)
+    app.command(_name, epilog=f"Example: {_example}")(with_log_format(_command))
 
 
 @app.callback()

@@ -175,6 +175,15 @@ def print_report(
     report: IndexReport, report_format: Report, terminal: Terminal, *, database: str
 ) -> None:
     """Print what a run did, for a person or as JSON."""
+    names = ("added", "updated", "moved", "removed", "unchanged", "total")
+    terminal.note(
+        f"indexed into {database}",
+        event="indexed",
+        database=database,
+        **{name: getattr(report, name) for name in names},
+        skipped=len(report.skipped),
+        seconds=round(report.seconds, 3),
+    )
     if report_format is Report.json:
         summary = dataclasses.asdict(report)
         del summary["others"]

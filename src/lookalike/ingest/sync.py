@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lookalike import tracing
 from lookalike.embed.embedder import Embedder
 from lookalike.ingest import metadata, pipeline
 from lookalike.ingest.pipeline import Committed
@@ -22,6 +23,7 @@ from lookalike.records import (
     Skipped,
     Stamp,
     Twin,
+    Work,
     row_id,
 )
 from lookalike.settings import Settings
@@ -49,6 +51,7 @@ class _Tally:
     rows: int = 0  # that are known to be there, of files that were found
     sources: dict[str, str] = field(default_factory=dict)  # old row -> new row
     skipped: list[Skipped] = field(default_factory=list)
+    work: Work = field(default_factory=Work)
 
     def count(self, committed: Committed) -> None:
         self.added += committed.added
@@ -58,6 +61,14 @@ class _Tally:
         self.rows += committed.added - committed.removed
         self.sources.update(committed.sources)
         self.skipped += committed.skipped
+        laps = committed.laps
+        self.work = Work(
+            batches=self.work.batches + 1,
+            embedded=self.work.embedded + laps.embedded,
+            decode_s=self.work.decode_s + sum(lap.seconds for lap in laps.decode),
+            embed_s=self.work.embed_s + laps.embed.seconds,
+            write_s=self.work.write_s + laps.write.seconds,
+        )
 
     def remove(self, pages: Iterable[list[tuple[str, str]]], scan: Scan, store: Store) -> None:
         for page in pages:
@@ -72,7 +83,7 @@ class _Tally:
             self.moved += len(moved)
 
     def progress(self) -> Progress:
-        return Progress(self.added, self.updated, self.unchanged, len(self.skipped))
+        return Progress(self.added, self.updated, self.unchanged, len(self.skipped), self.work)
 
 
 def sync(
@@ -120,6 +131,8 @@ def sync(
         tasks(), embedder=embedder, sink=store, exists=scan.exists, settings=settings
     ):
         tally.count(committed)
+        laps = committed.laps
+        tracing.record_batch(laps.decode, laps.embed, laps.write)
         report_progress(tally.progress())
     if vanished is not None:
         tally.remove(rows_of(vanished, scan, store), scan, store)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+from lookalike import tracing
 from lookalike.errors import LookalikeError, StoreError
 from lookalike.index import Index
 from lookalike.query.answer import Wanted
@@ -17,7 +18,7 @@ from lookalike.records import Hit
 
 LATELY_S = 0.5
 
-_Asked = tuple[Query, Wanted, "Future[list[Hit]]"]
+_Asked = tuple[Query, Wanted, "Future[list[Hit]]", "tracing.Here"]
 
 
 class Batching:
@@ -51,7 +52,7 @@ class Batching:
                 self._thread.start()
         self._last_asked = time.monotonic()
         hits: Future[list[Hit]] = Future()
-        self._waiting.put((query, wanted, hits))
+        self._waiting.put((query, wanted, hits, tracing.here()))
         return hits
 
     def _run(self) -> None:
@@ -65,9 +66,15 @@ class Batching:
         if not batch:
             return
         self._on_batch(len(batch))
-        queries, wanted, futures = zip(*batch, strict=True)
+        queries, wanted, futures, (first, *others) = zip(*batch, strict=True)
         try:
-            found = self._index.search_each(queries, wanted)
+            with tracing.span(
+                "lookalike.search",
+                {"lookalike.questions": len(batch)},
+                parent=first,
+                others=others,
+            ):
+                found = self._index.search_each(queries, wanted)
         except LookalikeError as error:
             if isinstance(error, StoreError):
                 for future in futures:
