@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from lookalike.cli.index_metrics import MetricsFile, RunMetrics
 from lookalike.cli.index_run import IndexRun
 from lookalike.cli.options import (
     AllFiles,
@@ -92,6 +93,7 @@ def index(
             show_default=False,
         ),
     ] = None,
+    metrics_file: MetricsFile = None,
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
@@ -133,6 +135,7 @@ def index(
             model=model,
             weights=weights,
             metric=metric and metric.value,
+            metrics=RunMetrics(metrics_file) if metrics_file else None,
             settings=settings_with(device=device, precision=precision),
         )
         if dry_run:
@@ -146,7 +149,7 @@ def index(
 
             watch(run, sources, show, terminal)
         else:
-            with run.open() as opened:
+            with run.measured(), run.open() as opened:
                 report = run.add(opened, terminal)
                 database = opened.info().database
             if metadata and run.fields:
