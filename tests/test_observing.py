@@ -190,7 +190,7 @@ def within(inner: ReadableSpan, outer: ReadableSpan) -> bool:
     assert inner.context and outer.context and inner.parent
     assert inner.start_time and inner.end_time and outer.start_time and outer.end_time
     assert outer.start_time <= inner.start_time <= inner.end_time <= outer.end_time
-    return inner.parent.span_id == outer.context.span_id
+    return bool(inner.parent.span_id == outer.context.span_id)
 
 
 def test_a_run_and_a_search_are_traced(

@@ -27,25 +27,25 @@ _NAME = "lookalike"
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """When some work began and ended, in nanoseconds of `time.perf_counter_ns`."""
+    """When some work began and ended, in nanoseconds since the epoch, on whatever machine."""
 
     began_ns: int
     ended_ns: int
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
-        return (self.ended_ns - self.began_ns) / 1e9
+        """How long it took; never negative, though clocks are set back now and then."""
+        return max(self.ended_ns - self.began_ns, 0) / 1e9
 
     @classmethod
     def since(cls, began_ns: int) -> Lap:
         """One that ends now."""
-        return cls(began_ns, time.perf_counter_ns())
+        return cls(began_ns, time.time_ns())
 
     @classmethod
     def until_now(cls, seconds: float) -> Lap:
         """One of so many seconds that ends now."""
-        ended_ns = time.perf_counter_ns()
+        ended_ns = time.time_ns()
         return cls(ended_ns - int(seconds * 1e9), ended_ns)
 
 
@@ -137,12 +137,11 @@ def record_batch(decode: Sequence[Lap], embed: Lap, write: Lap) -> None:
     from opentelemetry import trace  # noqa: PLC0415
 
     tracer = trace.get_tracer(_NAME)
-    to_epoch_ns = time.time_ns() - time.perf_counter_ns()
     began_ns = min((lap.began_ns for lap in decode), default=embed.began_ns)
     decoded_ns = max((lap.ended_ns for lap in decode), default=embed.began_ns)
     batch = tracer.start_span(
         "lookalike.batch",
-        start_time=began_ns + to_epoch_ns,
+        start_time=began_ns,
         attributes={"lookalike.pictures": len(decode)},
     )
     within = trace.set_span_in_context(batch)
@@ -152,8 +151,6 @@ def record_batch(decode: Sequence[Lap], embed: Lap, write: Lap) -> None:
         ("lookalike.embed", embed, {}),
         ("lookalike.upsert", write, {}),
     ):
-        stage = tracer.start_span(
-            name, context=within, start_time=lap.began_ns + to_epoch_ns, attributes=facts
-        )
-        stage.end(lap.ended_ns + to_epoch_ns)
-    batch.end(write.ended_ns + to_epoch_ns)
+        stage = tracer.start_span(name, context=within, start_time=lap.began_ns, attributes=facts)
+        stage.end(lap.ended_ns)
+    batch.end(write.ended_ns)

@@ -19,6 +19,7 @@ from lookalike.cli import (
     asking,
     cluster,
     demo,
+    doctor,
     download_sample,
     duplicates,
     evaluate,
@@ -55,6 +56,7 @@ for _name, _command, _example in (
     ("import", exchange.import_rows, exchange.IMPORT_EXAMPLE),
     ("models", models.models, "lookalike models --format json"),
     ("serve", serve.serve, "lookalike serve --open"),
+    ("doctor", doctor.doctor, doctor.EXAMPLE),
     ("demo", demo.demo, "lookalike demo"),
     ("download-sample", download_sample.download_sample, "lookalike download-sample imagenet"),
 ):

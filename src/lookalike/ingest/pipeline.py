@@ -54,6 +54,8 @@ class Sink(Protocol):
 class Committed:
     """What one batch changed in the store; it has been written when this is seen.
 
+    `laps` are None where no pictures were worked on.
+
     `sources` are the ids of rows whose vectors added rows took over, and the ids of these.
     """
 
@@ -63,7 +65,7 @@ class Committed:
     removed: int
     sources: dict[str, str]
     skipped: list[Skipped]
-    laps: Laps
+    laps: Laps | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ def run(
         return _Embedded(records, [each.lap for each in batch], done, known, failed)
 
     def commit(embedded: _Timed[_Embedded]) -> Committed:
-        batch, began_ns = embedded.result, time.perf_counter_ns()
+        batch, began_ns = embedded.result, time.time_ns()
         sink.upsert(batch.records)
         # A file that has become unusable must not be found by what it once was. One that cannot
         # be read may be as it was, so its row stays.
@@ -232,7 +234,7 @@ def _timed(work: Callable[[A], B]) -> Callable[[A], _Timed[B]]:
     """The same, with when it was done."""
 
     def timed(item: A) -> _Timed[B]:
-        began_ns = time.perf_counter_ns()
+        began_ns = time.time_ns()
         result = work(item)
         return _Timed(result, Lap.since(began_ns))
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from lookalike import tracing
 from lookalike.embed.embedder import Embedder
 from lookalike.ingest import metadata, pipeline
-from lookalike.ingest.pipeline import Committed
+from lookalike.ingest.pipeline import Committed, Laps
 from lookalike.ingest.plan import Task, changes, is_gone, with_metadata, with_twins
 from lookalike.ingest.scan import Scan
 from lookalike.records import (
@@ -61,7 +61,10 @@ class _Tally:
         self.rows += committed.added - committed.removed
         self.sources.update(committed.sources)
         self.skipped += committed.skipped
-        laps = committed.laps
+        if committed.laps:
+            self._measure(committed.laps)
+
+    def _measure(self, laps: Laps) -> None:
         self.work = Work(
             batches=self.work.batches + 1,
             embedded=self.work.embedded + laps.embedded,
@@ -69,6 +72,7 @@ class _Tally:
             embed_s=self.work.embed_s + laps.embed.seconds,
             write_s=self.work.write_s + laps.write.seconds,
         )
+        tracing.record_batch(laps.decode, laps.embed, laps.write)
 
     def remove(self, pages: Iterable[list[tuple[str, str]]], scan: Scan, store: Store) -> None:
         for page in pages:
@@ -131,8 +135,6 @@ def sync(
         tasks(), embedder=embedder, sink=store, exists=scan.exists, settings=settings
     ):
         tally.count(committed)
-        laps = committed.laps
-        tracing.record_batch(laps.decode, laps.embed, laps.write)
         report_progress(tally.progress())
     if vanished is not None:
         tally.remove(rows_of(vanished, scan, store), scan, store)

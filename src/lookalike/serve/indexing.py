@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 
 from lookalike.records import IndexReport, Progress
 
@@ -57,3 +59,42 @@ class IndexingFigures:
 
     def _count(self, outcome: str, number: int) -> None:
         self._pictures.labels(outcome).inc(max(number, 0))
+
+
+class RunFigures:
+    """The figures of a command's runs: what they have done, and how the last one stands."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self.indexing = IndexingFigures(registry)
+
+        def gauge(name: str, meaning: str) -> Gauge:
+            return Gauge(name, meaning, registry=registry)
+
+        self._running = gauge("lookalike_index_running", "1 while a run goes on.")
+        self._success = gauge("lookalike_index_success", "1 if the last run came to its end.")
+        self._ended = gauge("lookalike_index_end_timestamp_seconds", "When the last run ended.")
+        self._seconds = gauge("lookalike_index_seconds", "How long the last run took.")
+        self._pictures = gauge("lookalike_pictures", "Pictures in the index.")
+
+    def start(self) -> None:
+        """A run begins."""
+        self.indexing.start()
+        self._running.set(1)
+        self._success.set(0)
+
+    def done(self, report: IndexReport) -> None:
+        """A run has come to its end."""
+        self.indexing.done(report)
+        self._pictures.set(report.total)
+        self._success.set(1)
+
+    def end(self, *, at: float, seconds: float) -> None:
+        """A run has ended, one way or the other, at this time since the epoch."""
+        self._running.set(0)
+        self._ended.set(at)
+        self._seconds.set(seconds)
+
+    def write(self, file: Path) -> None:
+        """Put all of them into a file, as a whole; raises `OSError`."""
+        write_to_textfile(str(file), self._registry)
