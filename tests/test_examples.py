@@ -63,3 +63,4 @@ def test_the_examples_about_a_folder_of_pictures_work(
 def test_the_examples_that_need_no_index_work(cli: Callable[..., Outcome]) -> None:
     assert cli(*example_of("models")).json["models"]
     assert "sample pictures indexed" in cli(*example_of("demo")).out
+    assert "processor" in cli(*example_of("doctor")).out

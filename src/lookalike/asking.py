@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from lookalike import tracing
 from lookalike.errors import InvalidQuestion, InvalidSetting
 from lookalike.keeping import Keeping
 from lookalike.query.answer import MAX_LIMIT, Wanted, all_hits, answer, answers
@@ -63,8 +64,10 @@ class Asking(Keeping):
             auto=auto,
             diverse=diverse,
         )
-        (vector,) = self._vectors([Query.of(question).cropped(crop)])
-        return answer(vector, wanted, self._store)
+        with tracing.span("lookalike.search", {"lookalike.limit": limit}):
+            (vector,) = self._vectors([Query.of(question).cropped(crop)])
+            with tracing.span("lookalike.database"):
+                return answer(vector, wanted, self._store)
 
     def search_many(
         self,
@@ -82,8 +85,10 @@ class Asking(Keeping):
         wanted = Wanted(limit=limit, offset=offset, where=where, min_score=min_score)
         if not questions:
             return []
-        vectors = self._vectors([Query.of(question) for question in questions])
-        return answers(vectors, wanted, self._store)
+        with tracing.span("lookalike.search", {"lookalike.questions": len(questions)}):
+            vectors = self._vectors([Query.of(question) for question in questions])
+            with tracing.span("lookalike.database"):
+                return answers(vectors, wanted, self._store)
 
     def search_each(
         self, questions: Sequence[Question], wanted: Sequence[Wanted]
@@ -98,8 +103,9 @@ class Asking(Keeping):
         for place, each in enumerate(wanted):
             places.setdefault(each, []).append(place)
         found: dict[int, list[Hit]] = {}
-        for each, some in places.items():
-            found |= zip(some, answers(vectors[some], each, self._store), strict=True)
+        with tracing.span("lookalike.database"):
+            for each, some in places.items():
+                found |= zip(some, answers(vectors[some], each, self._store), strict=True)
         return [found[place] for place in range(len(wanted))]
 
     def hits(
@@ -152,9 +158,10 @@ class Asking(Keeping):
         return np.array(rows, np.float32).reshape(len(rows), self._store.model.dim)
 
     def _vectors(self, queries: Sequence[Query]) -> Vectors:
-        return question_vectors(
-            queries,
-            embedder=lambda: self.embedder,
-            stored=self._store.vectors_of,
-            settings=self._settings,
-        )
+        with tracing.span("lookalike.question"):
+            return question_vectors(
+                queries,
+                embedder=lambda: self.embedder,
+                stored=self._store.vectors_of,
+                settings=self._settings,
+            )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lookalike import tracing
 from lookalike.embed.embedder import Embedder
 from lookalike.ingest.metadata import lookup
 from lookalike.ingest.preview import preview
@@ -124,21 +125,26 @@ class Keeping:
                 returned them.
             StoreError: the database failed; everything committed before that is kept.
         """
-        part = None if shard is None else Shard(*shard)
-        return sync(
-            self._scan(
-                sources, more, exclude, all_files, one_file_system, changes, follow_out=follow_out
-            ),
-            store=self._store,
-            embedder=self.embedder,
-            settings=settings or self._settings,
-            checksum=checksum,
-            vanished=None if changes is None else changes.gone,
-            fields_of=None if metadata is None else lookup(metadata),
-            shard=part,
-            workers=workers,
-            on_progress=on_progress,
+        scan = self._scan(
+            sources, more, exclude, all_files, one_file_system, changes, follow_out=follow_out
         )
+        with tracing.span("lookalike.index") as facts:
+            report = sync(
+                scan,
+                store=self._store,
+                embedder=self.embedder,
+                settings=settings or self._settings,
+                checksum=checksum,
+                vanished=None if changes is None else changes.gone,
+                fields_of=None if metadata is None else lookup(metadata),
+                shard=None if shard is None else Shard(*shard),
+                workers=workers,
+                on_progress=on_progress,
+            )
+            for name in ("added", "updated", "moved", "removed", "unchanged", "total"):
+                facts[f"lookalike.{name}"] = getattr(report, name)
+            facts["lookalike.skipped"] = len(report.skipped)
+            return report
 
     def plan(
         self,

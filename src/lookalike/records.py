@@ -211,13 +211,29 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What the batches of an indexing run were, and the seconds that threads have spent on them.
+
+    What a thread waits for another is not counted, so with several threads a stage may have more
+    seconds than have passed. `embedded` counts the pictures that went through the model.
+    """
+
+    batches: int = 0
+    embedded: int = 0
+    decode_s: float = 0.0
+    embed_s: float = 0.0
+    write_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an indexing run has come: counts of files since its start."""
+    """How far an indexing run has come: counts of files, and the work, since its start."""
 
     added: int
     updated: int
     unchanged: int
     skipped: int
+    work: Work = Work()
 
     @property
     def done(self) -> int:

@@ -19,6 +19,7 @@ from lookalike.cli import (
     asking,
     cluster,
     demo,
+    doctor,
     download_sample,
     duplicates,
     evaluate,
@@ -29,10 +30,12 @@ from lookalike.cli import (
     search,
     serve,
 )
+from lookalike.cli.logs import Commands, with_log_format
 from lookalike.cli.options import Version
 
 app = typer.Typer(
     name="lookalike",
+    cls=Commands,
     help="Find pictures that look alike: index folders once, then ask with a picture.",
     no_args_is_help=True,
     add_completion=False,
@@ -53,10 +56,11 @@ for _name, _command, _example in (
     ("import", exchange.import_rows, exchange.IMPORT_EXAMPLE),
     ("models", models.models, "lookalike models --format json"),
     ("serve", serve.serve, "lookalike serve --open"),
+    ("doctor", doctor.doctor, doctor.EXAMPLE),
     ("demo", demo.demo, "lookalike demo"),
     ("download-sample", download_sample.download_sample, "lookalike download-sample imagenet"),
 ):
-    app.command(_name, epilog=f"Example: {_example}")(_command)
+    app.command(_name, epilog=f"Example: {_example}")(with_log_format(_command))
 
 
 @app.callback()

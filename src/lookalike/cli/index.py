@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from lookalike.cli.index_metrics import MetricsFile, RunMetrics
 from lookalike.cli.index_run import IndexRun
 from lookalike.cli.options import (
     AllFiles,
@@ -95,6 +96,7 @@ def index(
             show_default=False,
         ),
     ] = None,
+    metrics_file: MetricsFile = None,
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
@@ -143,6 +145,7 @@ def index(
             metric=metric and metric.value,
             shard=part,
             workers=workers,
+            metrics=RunMetrics(metrics_file) if metrics_file else None,
             settings=settings_with(device=device, precision=precision),
         )
         if dry_run:
@@ -156,7 +159,7 @@ def index(
 
             watch(run, sources, show, terminal)
         else:
-            with run.open() as opened:
+            with run.measured(), run.open() as opened:
                 report = run.add(opened, terminal)
                 database = opened.info().database
             if metadata and run.fields:
@@ -185,6 +188,15 @@ def print_report(
     report: IndexReport, report_format: Report, terminal: Terminal, *, database: str
 ) -> None:
     """Print what a run did, for a person or as JSON."""
+    names = ("added", "updated", "moved", "removed", "unchanged", "total")
+    terminal.note(
+        f"indexed into {database}",
+        event="indexed",
+        database=database,
+        **{name: getattr(report, name) for name in names},
+        skipped=len(report.skipped),
+        seconds=round(report.seconds, 3),
+    )
     if report_format is Report.json:
         summary = dataclasses.asdict(report)
         del summary["others"]

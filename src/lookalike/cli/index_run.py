@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from lookalike.cli import progress
+from lookalike.cli.index_metrics import RunMetrics
 from lookalike.cli.terminal import Terminal, startup_done
 from lookalike.embed.embedder import Embedder
 from lookalike.index import Index
@@ -36,6 +39,7 @@ class IndexRun:
     model: str | None
     weights: Path | None
     metric: str | None
+    metrics: RunMetrics | None = None
     settings: Settings
     shard: tuple[int, int] | None = None
     workers: Workers | None = None
@@ -43,6 +47,10 @@ class IndexRun:
     def scan(self) -> Scan:
         """What lies in the sources."""
         return Scan(self.sources, options=self.options, more=self._more(), settings=self.settings)
+
+    def measured(self) -> AbstractContextManager[object]:
+        """Within it the run goes on, for whoever reads its figures; opening the index is part."""
+        return self.metrics.run() if self.metrics else contextlib.nullcontext()
 
     def open(self, known: Embedder | None = None) -> Index:
         """The index, made if need be; `known` is its model where that is loaded already."""
@@ -91,8 +99,10 @@ class IndexRun:
                     "and stay there; run the same command again to go on."
                 )
                 show(now)
+                if self.metrics:
+                    self.metrics.progress(now)
 
-            return index.add(
+            report = index.add(
                 *self.sources,
                 more=self._more(),
                 exclude=self.options.exclude,
@@ -105,6 +115,9 @@ class IndexRun:
                 workers=self.workers,
                 on_progress=on_progress,
             )
+            if self.metrics:
+                self.metrics.done(report)
+            return report
 
     def _take_fields(self, path: str) -> Fields | None:
         return self.fields.pop(path, None) if self.fields else None

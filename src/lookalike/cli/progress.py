@@ -53,7 +53,14 @@ def _lines(terminal: Terminal) -> Callable[[Progress], None]:
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            terminal.say(f"{progress.done} files, {_rate(progress, now - started)}")
+            terminal.say(
+                f"{progress.done} files, {_rate(progress, now - started)}",
+                event="progress",
+                added=progress.added,
+                updated=progress.updated,
+                unchanged=progress.unchanged,
+                skipped=progress.skipped,
+            )
 
     return callback
 

@@ -101,6 +101,9 @@ def search(
                 hits=hits,
                 seconds=time.perf_counter() - started,
             )
+            terminal.note(
+                "searched", event="searched", hits=len(hits), seconds=round(answer.seconds, 6)
+            )
             shown_as.show(answer, opened, terminal)
             if not hits:
                 answering.say_nothing_found(terminal, pictures=len(opened), wanted=wanted)

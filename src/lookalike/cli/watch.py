@@ -43,7 +43,7 @@ def watch(
         for folder in set(folders).difference(alive, missing):
             terminal.say(f"{folder} is gone; its rows stay, and it is waited for.")
         missing = set(folders).difference(alive)
-        with _opened(run, embedder, terminal, first=first) as index:
+        with run.measured(), _opened(run, embedder, terminal, first=first) as index:
             # A server's may be gone when the next change comes.
             embedder = None if index.served_by else index.embedder
             try:

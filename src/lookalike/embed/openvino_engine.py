@@ -16,7 +16,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino as ov  # noqa: E402
 
-__all__ = ["OpenVINOEngine", "ov"]
+__all__ = ["OpenVINOEngine", "capabilities", "ov"]
 
 # The first conversion between an array and a tensor fills a table in OpenVINO's binding; two
 # threads that do it at once wait for each other for ever. An import is never done twice at once.
@@ -24,6 +24,11 @@ _ = ov.Tensor(np.zeros(1, np.uint8), shared_memory=True).data
 
 # More do not fit the caches of one core: 4 are some percent faster than 16.
 PICTURES_AT_ONCE = 4
+
+
+def capabilities(core: ov.Core | None = None) -> frozenset[str]:
+    """What the CPU is fast at, as OpenVINO names it: ``BF16``, ``INT8`` and others."""
+    return frozenset((core or ov.Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 class OpenVINOEngine:
@@ -46,9 +51,8 @@ class OpenVINOEngine:
         """
         try:
             core = ov.Core()
-            bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             if precision == "auto":
-                precision = "bf16" if bf16 else "fp32"
+                precision = "bf16" if "BF16" in capabilities(core) else "fp32"
             self._compiled = core.compile_model(
                 core.read_model(folder / graph),
                 "CPU",

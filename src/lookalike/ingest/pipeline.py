@@ -16,10 +16,11 @@ the number of pictures and no core waits while another stage has work.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -33,6 +34,10 @@ from lookalike.perceptual import perceptual_hash
 from lookalike.records import ImageRecord, Pixels, Skipped, Stamp, row_id
 from lookalike.settings import Settings
 from lookalike.sources.reader import Reader
+from lookalike.tracing import Lap
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 DECODED_BATCHES_AHEAD = 4
 
@@ -50,7 +55,8 @@ class Committed:
     """What one step changed in the store; it has been written when this is seen.
 
     `known` are files that were seen to have a row, of whatever state. `sources` are the ids of rows
-    whose vectors added rows took over, and the ids of these.
+    whose vectors added rows took over, and the ids of these. `laps` are None where no pictures
+    were worked on.
     """
 
     added: int = 0
@@ -60,6 +66,17 @@ class Committed:
     known: int = 0
     sources: dict[str, str] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
+    laps: Laps | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Laps:
+    """When a batch was worked on; `decode` has one for each picture, of which `embedded` were."""
+
+    decode: list[Lap]
+    embed: Lap
+    write: Lap
+    embedded: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +115,15 @@ _Done = _Prepared | _Known | _Failed
 
 
 @dataclass(frozen=True, slots=True)
+class _Timed(Generic[B]):
+    result: B
+    lap: Lap
+
+
+@dataclass(frozen=True, slots=True)
 class _Embedded:
     records: list[ImageRecord]
+    decode: list[Lap]
     done: list[_Prepared] = field(default_factory=list)
     known: list[_Known] = field(default_factory=list)
     failed: list[_Failed] = field(default_factory=list)
@@ -140,27 +164,22 @@ def run(
         phash = perceptual_hash(pixels)
         return _Prepared(task, stamp, content, picture.facts, pixels, phash)
 
-    def ready(task: Task) -> None:
-        reader.wait_for(task.file.path)
+    def too_long(task: Task) -> _Timed[_Done]:
+        return _Timed(_slow(task, settings), Lap.until_now(settings.max_seconds))
 
-    def too_long(task: Task) -> _Done:
-        reason = (
-            f"reading and decoding it took more than {settings.max_seconds} s "
-            "(LOOKALIKE_MAX_SECONDS)"
-        )
-        return _Failed(task, PictureUnreadable(task.file.path, reason))
-
-    def embed(batch: list[_Done]) -> _Embedded:
-        done = [item for item in batch if isinstance(item, _Prepared)]
-        known = [item for item in batch if isinstance(item, _Known)]
-        failed = [item for item in batch if isinstance(item, _Failed)]
+    def embed(batch: list[_Timed[_Done]]) -> _Embedded:
+        items = [each.result for each in batch]
+        done = [item for item in items if isinstance(item, _Prepared)]
+        known = [item for item in items if isinstance(item, _Known)]
+        failed = [item for item in items if isinstance(item, _Failed)]
         records = [item.record for item in known if item.is_news]
         if done:
             vectors = embedder.embed(np.stack([item.pixels for item in done]))  # (n, dim)
             records += [_record(item, vector) for item, vector in zip(done, vectors, strict=True)]
-        return _Embedded(records, done, known, failed)
+        return _Embedded(records, [each.lap for each in batch], done, known, failed)
 
-    def commit(batch: _Embedded) -> Committed:
+    def commit(embedded: _Timed[_Embedded]) -> Committed:
+        batch, began_ns = embedded.result, time.time_ns()
         sink.upsert(batch.records)
         # A file that has become unusable must not be found by what it once was. One that cannot
         # be read may be as it was, so its row stays.
@@ -184,6 +203,7 @@ def run(
                 if not item.task.known
             },
             skipped=[Skipped(item.error.path, item.error.reason) for item in batch.failed],
+            laps=Laps(batch.decode, embedded.lap, Lap.since(began_ns), len(batch.done)),
         )
 
     workers = settings.workers
@@ -193,9 +213,15 @@ def run(
     writer = ThreadPoolExecutor(1, "lookalike-write")
     try:
         depth = DECODED_BATCHES_AHEAD * batch_size
-        prepared = decoders.ahead(prepare, fetching(), depth, otherwise=too_long, ready=ready)
+        prepared = decoders.ahead(
+            _timed(prepare),
+            fetching(),
+            depth,
+            otherwise=too_long,
+            ready=lambda task: reader.wait_for(task.file.path),
+        )
         batches = batched(prepared, batch_size)
-        embedded = ahead(embedders, embed, batches, workers + 2)
+        embedded = ahead(embedders, _timed(embed), batches, workers + 2)
         yield from ahead(writer, commit, embedded, 2)
     finally:
         # A decoder may be busy for seconds with a giant that nobody wants any more.
@@ -205,9 +231,27 @@ def run(
         reader.close()
 
 
+def _timed(work: Callable[[A], B]) -> Callable[[A], _Timed[B]]:
+    """The same, with when it was done."""
+
+    def timed(item: A) -> _Timed[B]:
+        began_ns = time.time_ns()
+        result = work(item)
+        return _Timed(result, Lap.since(began_ns))
+
+    return timed
+
+
 def content_of(data: bytes) -> str:
     """BLAKE2b-128 of a file's bytes, in hex."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _slow(task: Task, settings: Settings) -> _Failed:
+    reason = (
+        f"reading and decoding it took more than {settings.max_seconds} s (LOOKALIKE_MAX_SECONDS)"
+    )
+    return _Failed(task, PictureUnreadable(task.file.path, reason))
 
 
 def _twin(task: Task, content: str, sink: Sink) -> ImageRecord | None:

@@ -9,13 +9,23 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lookalike import tracing
 from lookalike.embed.embedder import Embedder
 from lookalike.ingest import metadata, work
-from lookalike.ingest.pipeline import Committed
+from lookalike.ingest.pipeline import Committed, Laps
 from lookalike.ingest.plan import is_gone
 from lookalike.ingest.scan import Scan
 from lookalike.ingest.work import Chunk, Job, Workers
-from lookalike.records import Fields, ImageFile, IndexReport, Progress, Shard, Skipped, row_id
+from lookalike.records import (
+    Fields,
+    ImageFile,
+    IndexReport,
+    Progress,
+    Shard,
+    Skipped,
+    Work,
+    row_id,
+)
 from lookalike.settings import Settings
 
 PLANNED_FILES = 1000
@@ -42,6 +52,7 @@ class _Tally:
     rows: int = 0  # that are known to be there, of files that were found
     sources: dict[str, str] = field(default_factory=dict)  # old row -> new row
     skipped: list[Skipped] = field(default_factory=list)
+    work: Work = field(default_factory=Work)
 
     def count(self, committed: Committed) -> None:
         self.added += committed.added
@@ -51,6 +62,18 @@ class _Tally:
         self.rows += committed.known + committed.added - committed.removed
         self.sources.update(committed.sources)
         self.skipped += committed.skipped
+        if committed.laps:
+            self._measure(committed.laps)
+
+    def _measure(self, laps: Laps) -> None:
+        self.work = Work(
+            batches=self.work.batches + 1,
+            embedded=self.work.embedded + laps.embedded,
+            decode_s=self.work.decode_s + sum(lap.seconds for lap in laps.decode),
+            embed_s=self.work.embed_s + laps.embed.seconds,
+            write_s=self.work.write_s + laps.write.seconds,
+        )
+        tracing.record_batch(laps.decode, laps.embed, laps.write)
 
     def remove(
         self,
@@ -72,7 +95,7 @@ class _Tally:
             self.moved += len(moved)
 
     def progress(self) -> Progress:
-        return Progress(self.added, self.updated, self.unchanged, len(self.skipped))
+        return Progress(self.added, self.updated, self.unchanged, len(self.skipped), self.work)
 
 
 def sync(

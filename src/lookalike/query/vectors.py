@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from lookalike import tracing
 from lookalike.embed.embedder import Embedder, reads_words
 from lookalike.errors import InvalidQuestion
 from lookalike.query.language import shown
@@ -86,7 +87,8 @@ def _of_words(terms: Sequence[Term], embedder: Embedder) -> Vectors:
             f"{no_file} needs a model that reads words, which {embedder.name} does not. "
             "Index with one that does; see: lookalike models"
         )
-    return embedder.embed_text(texts)
+    with tracing.span("lookalike.embed", {"lookalike.texts": len(texts)}):
+        return embedder.embed_text(texts)
 
 
 def _of_pictures(terms: Sequence[Term], embedder: Embedder, settings: Settings) -> Vectors:
@@ -98,7 +100,9 @@ def _of_pictures(terms: Sequence[Term], embedder: Embedder, settings: Settings) 
             pixels = pixels_of(term, embedder=embedder, reader=reader, settings=settings)
             keys.append(hashlib.blake2b(pixels.tobytes(), digest_size=16).digest())
             different.setdefault(keys[-1], pixels)
-    found = dict(zip(different, embedder.embed(np.stack(list(different.values()))), strict=True))
+    with tracing.span("lookalike.embed", {"lookalike.pictures": len(different)}):
+        vectors = embedder.embed(np.stack(list(different.values())))
+    found = dict(zip(different, vectors, strict=True))
     return np.stack([found[key] for key in keys])
 
 

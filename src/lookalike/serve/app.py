@@ -40,6 +40,8 @@ def create_app(index: Index, *, options: ServeOptions, settings: Settings) -> Fa
         openapi_url=f"{API}/openapi.json",
         docs_url=None,  # they would load scripts from elsewhere
         redoc_url=None,
+        # Its own spans, and logs, would have what was asked in them; `guards.observed` makes ours.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         responses={"default": {"model": ProblemAnswer, "description": "Why it cannot be done."}},
     )
     app.state.service = Service(index=index, options=options, settings=settings)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+from lookalike import tracing
 from lookalike.errors import LookalikeError, StoreError
 from lookalike.index import Index
 from lookalike.query.answer import Wanted
@@ -18,7 +19,7 @@ from lookalike.records import Hit
 LATELY_S = 0.5
 MANY_HITS = 1000  # with their rows they take longer than the model does
 
-_Asked = tuple[Query, Wanted, "Future[list[Hit]]"]
+_Asked = tuple[Query, Wanted, "Future[list[Hit]]", "tracing.Here"]
 
 
 class Batching:
@@ -56,7 +57,7 @@ class Batching:
             if waiting is None:
                 waiting = self._waiting[takes_long] = queue.SimpleQueue()
                 threading.Thread(target=self._run, args=[waiting], name="ask", daemon=True).start()
-        waiting.put((query, wanted, hits))
+        waiting.put((query, wanted, hits, tracing.here()))
         return hits
 
     def _run(self, waiting: queue.SimpleQueue[_Asked]) -> None:
@@ -70,9 +71,15 @@ class Batching:
         if not batch:
             return
         self._on_batch(len(batch))
-        queries, wanted, futures = zip(*batch, strict=True)
+        queries, wanted, futures, (first, *others) = zip(*batch, strict=True)
         try:
-            found = self._index.search_each(queries, wanted)
+            with tracing.span(
+                "lookalike.search",
+                {"lookalike.questions": len(batch)},
+                parent=first,
+                others=others,
+            ):
+                found = self._index.search_each(queries, wanted)
         except LookalikeError as error:
             if isinstance(error, StoreError):
                 for future in futures:

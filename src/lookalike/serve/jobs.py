@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from lookalike.errors import LookalikeError
 from lookalike.index import Index
 from lookalike.records import IndexReport, Progress
+from lookalike.serve.indexing import IndexingFigures
 from lookalike.serve.problems import RETRY_S, Refused
 from lookalike.settings import Settings
 
@@ -72,6 +73,7 @@ class Jobs:
         settings: Settings,
         stopping: threading.Event,
         asked: Callable[[], bool],
+        figures: IndexingFigures,
     ) -> None:
         """Begin nothing.
 
@@ -80,7 +82,9 @@ class Jobs:
             settings: of a job, but for what makes it give way to questions.
             stopping: is set when jobs shall end early, as when each of them is cancelled.
             asked: whether questions come, which a job gives way to.
+            figures: count what the jobs do.
         """
+        self._figures = figures
         self._index, self._stopping, self._asked = index, stopping, asked
         self._settings = replace(settings, threads=1, batch_size=settings.batch_size or BATCH_SIZE)
         self._jobs: dict[str, Job] = {}
@@ -163,12 +167,14 @@ class Jobs:
     def _run(self, job: Job) -> None:
         def note(progress: Progress) -> None:
             job.progress = progress
+            self._figures.progress(progress)
             ends = time.monotonic() + REST_S
             while not self._shall_end(job) and self._asked() and time.monotonic() < ends:
                 job.ends.wait(LOOK_S)
             if self._shall_end(job):
                 raise _Ended
 
+        self._figures.start()
         try:
             note(job.progress)
             job.report = self._index.add(
@@ -184,6 +190,7 @@ class Jobs:
             job.error = error
             self._end(job, "failed")
         else:
+            self._figures.done(job.report)
             self._end(job, "done")
 
     def _shall_end(self, job: Job) -> bool:

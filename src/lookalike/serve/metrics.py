@@ -14,6 +14,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from lookalike.serve.indexing import IndexingFigures
+
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -21,7 +23,8 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 class Metrics:
     """The figures of one server, in a registry of their own.
 
-    `count_jobs` may be set: it gives the number of jobs in each state.
+    `count_jobs` may be set: it gives the number of jobs in each state. `indexing` are those of what
+    the jobs do, one after the other.
     """
 
     def __init__(self) -> None:
@@ -48,6 +51,7 @@ class Metrics:
             registry=registry,
         )
         self._pictures = Gauge("lookalike_pictures", "Pictures in the index.", registry=registry)
+        self.indexing = IndexingFigures(registry)
         self._jobs = Gauge("lookalike_jobs", "Jobs by state.", ["state"], registry=registry)
 
     def under_way(self) -> AbstractContextManager[object]:

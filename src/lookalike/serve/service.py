@@ -73,6 +73,7 @@ class Service:
             settings=self.settings,
             stopping=self.stopping,
             asked=self.batching.is_asked,
+            figures=self.metrics.indexing,
         )
         self.metrics.count_jobs = lambda: Counter(job.state for job in self.jobs.all())
         self.thumbnails = Thumbnails(settings=self.settings, decoders=self.decoders)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import AbstractContextManager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lookalike import tracing
 from lookalike.serve.metrics import Metrics
 from lookalike.serve.paths import API, STATIC
 
@@ -30,15 +32,29 @@ class Observed:
                 status = message["status"]
             await send(message)
 
-        with self._metrics.under_way():
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        with self._metrics.under_way(), _span(scope, method) as facts:
             try:
                 await self._app(scope, receive, noting)
             finally:
                 seconds = time.perf_counter() - began
-                method = scope["method"] if scope["method"] in _METHODS else "other"
                 route = route_of(scope)
                 self._metrics.request(method, route, status, seconds=seconds)
-                _log.info("%s %s %d %.0f ms", method, route, status, 1000 * seconds)
+                facts.update({"http.route": route, "http.response.status_code": status})
+                fields = {"method": method, "route": route, "status": status}
+                _log.info(
+                    "%s %s %d %.0f ms", method, route, status, 1000 * seconds,
+                    extra={"fields": {"event": "request", **fields, "seconds": round(seconds, 6)}},
+                )  # fmt: skip
+
+
+def _span(scope: Scope, method: str) -> AbstractContextManager[tracing.Facts]:
+    """The request, within what its ``traceparent`` names."""
+    headers = {}
+    if tracing.is_on():
+        headers = {key.decode("latin-1"): text.decode("latin-1") for key, text in scope["headers"]}
+    parent = tracing.asked_by(headers)
+    return tracing.span(method, {"http.request.method": method}, parent=parent, is_request=True)
 
 
 def route_of(scope: Scope) -> str:
