@@ -2,6 +2,8 @@
 
 from lookalike.embed.catalog import load_embedder
 from lookalike.errors import (
+    CopyDiffers,
+    CopyIncomplete,
     DeviceUnavailable,
     DownloadFailed,
     ExportUnusable,
@@ -45,6 +47,8 @@ from lookalike.query.question import Query
 from lookalike.query.terms import Crop, Term, Words
 from lookalike.records import (
     Change,
+    CopyProgress,
+    CopyReport,
     Disposal,
     DisposalReport,
     Duplicate,
@@ -63,6 +67,10 @@ __all__ = [
     "Change",
     "Cluster",
     "Clustering",
+    "CopyDiffers",
+    "CopyIncomplete",
+    "CopyProgress",
+    "CopyReport",
     "Crop",
     "DeviceUnavailable",
     "Disposal",

@@ -153,6 +153,7 @@ def open_like(
     collection: str,
     export: str,
     settings: Settings,
+    otherwise: str = "import it into another database with --db",
 ) -> Store:
     """The store of an index that rows of an export can be put into; it is made where there is none.
 
@@ -163,6 +164,7 @@ def open_like(
         collection: as in `Index.open`.
         export: is named in errors.
         settings: how long a server is waited for.
+        otherwise: what else can be done with vectors of another model.
 
     Raises:
         ModelMismatch: there is one, and it was made with another model.
@@ -184,8 +186,38 @@ def open_like(
             indexed=(made_with.model, made_with.fingerprint),
             requested=(model.model, model.fingerprint),
             export=export,
+            otherwise=otherwise,
         )
     return store
+
+
+def open_existing(
+    database: str | os.PathLike[str] | None,
+    *,
+    token: str | None,
+    collection: str,
+    settings: Settings,
+) -> Store:
+    """The store of an index, whose model need not be on this machine.
+
+    Raises:
+        IndexNotFound: there is none.
+        StoreError: the database cannot be opened.
+    """
+    path, token = _located(database, token)
+    if served := _served(path, collection):
+        return served
+    from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
+
+    return MilvusStore(path, collection, create=None, token=token, wait_s=settings.server_wait_s)
+
+
+def is_same_database(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether both name the same place, as far as the names tell."""
+    first, second = _located(one, None)[0], _located(other, None)[0]
+    if "://" in first or "://" in second:
+        return first.rstrip("/") == second.rstrip("/")
+    return Path(first).resolve() == Path(second).resolve()
 
 
 def _located(database: str | os.PathLike[str] | None, token: str | None) -> tuple[str, str | None]:

@@ -219,6 +219,37 @@ class ImportReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyProgress:
+    """How far a copy has come: `done` of about `total` rows, of which `written` were."""
+
+    done: int
+    total: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class CopyReport:
+    """What a copy has done: of the source's `rows` some were `written`, the others were there.
+
+    `removed` are rows of the target that the source did not have, `checked` those that were read
+    back and compared as a whole, and `total` is how many `target` has now.
+    """
+
+    rows: int
+    written: int
+    removed: int
+    checked: int
+    total: int
+    target: str
+    seconds: float
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows of the source over the time of the whole run."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What an indexing run would do.
 
@@ -260,11 +291,14 @@ class IndexReport:
 class IndexInfo:
     """What an index is: where it lies, and the model and metric that it was made with.
 
-    `size_bytes` is None on a server, which does not tell it.
+    `rows_in` is the collection that has the rows, which is another than `collection` after
+    `Index.reindex`, or where that is an alias. `size_bytes` is None on a server, which does not
+    tell it.
     """
 
     database: str
     collection: str
+    rows_in: str
     pictures: int
     model: str
     fingerprint: str

@@ -18,6 +18,7 @@ from PIL import Image, _imaging
 from lookalike.cli import (
     asking,
     cluster,
+    copy,
     demo,
     download_sample,
     duplicates,
@@ -51,6 +52,7 @@ for _name, _command, _example in (
     ("relocate", manage.relocate, "lookalike relocate ~/Pictures /mnt/nas/Pictures"),
     ("export", exchange.export, exchange.EXPORT_EXAMPLE),
     ("import", exchange.import_rows, exchange.IMPORT_EXAMPLE),
+    ("copy", copy.copy, copy.EXAMPLE),
     ("models", models.models, "lookalike models --format json"),
     ("serve", serve.serve, "lookalike serve --open"),
     ("demo", demo.demo, "lookalike demo"),

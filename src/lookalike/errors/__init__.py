@@ -35,6 +35,8 @@ LookalikeError
     ├── StorageFull           the disk is full
     ├── ServerUnreachable     nothing answers at a server's address
     ├── ServerLost            a server has stopped to answer
+    ├── CopyIncomplete        the target of a copy lacks rows
+    ├── CopyDiffers           a row in it is not as it was in the source
     └── TokenRefused          a server does not accept who asks, or not for this
 """
 
@@ -72,6 +74,8 @@ from lookalike.errors.model import (
     UnknownModel,
 )
 from lookalike.errors.store import (
+    CopyDiffers,
+    CopyIncomplete,
     IndexIncompatible,
     IndexLocked,
     IndexNotFound,
@@ -88,6 +92,8 @@ from lookalike.errors.store import (
 
 __all__ = [
     "AddressUnusable",
+    "CopyDiffers",
+    "CopyIncomplete",
     "DeviceUnavailable",
     "DownloadFailed",
     "ExportUnusable",

@@ -115,6 +115,28 @@ class ServerLost(StoreError):
         )
 
 
+class CopyIncomplete(StoreError):
+    """The target of a copy has fewer rows than it must have."""
+
+    def __init__(self, database: str, rows: int, expected: int) -> None:
+        self.database, self.rows, self.expected = database, rows, expected
+        super().__init__(
+            f"{database} has {rows} rows after the copy, but must have {expected}. Run the same "
+            "command again, while nothing else removes rows there."
+        )
+
+
+class CopyDiffers(StoreError):
+    """A row is not in the target of a copy as it was in the source."""
+
+    def __init__(self, path: str, database: str, reason: str) -> None:
+        self.path, self.database, self.reason = path, database, reason
+        super().__init__(
+            f"The row of {path} was copied to {database}, but {reason}. Run the same command again "
+            "with --rewrite, while nothing else writes there."
+        )
+
+
 class TokenRefused(StoreError):
     """A server refuses the user, password or token, or what they want to do."""
 
