@@ -23,6 +23,7 @@ from lookalike.errors import (
     ModelError,
     ModelMismatch,
     ModelUnusable,
+    NothingBefore,
     OwnerLost,
     PathUnusable,
     PictureDamaged,
@@ -47,6 +48,7 @@ from lookalike.query.question import Query
 from lookalike.query.terms import Crop, Term, Words
 from lookalike.records import (
     Change,
+    Comparison,
     CopyProgress,
     CopyReport,
     Disposal,
@@ -58,6 +60,7 @@ from lookalike.records import (
     IndexInfo,
     IndexReport,
     Progress,
+    ReindexReport,
     Skipped,
 )
 from lookalike.settings import Settings
@@ -67,6 +70,7 @@ __all__ = [
     "Change",
     "Cluster",
     "Clustering",
+    "Comparison",
     "CopyDiffers",
     "CopyIncomplete",
     "CopyProgress",
@@ -104,6 +108,7 @@ __all__ = [
     "ModelError",
     "ModelMismatch",
     "ModelUnusable",
+    "NothingBefore",
     "OwnerLost",
     "PathUnusable",
     "PictureDamaged",
@@ -113,6 +118,7 @@ __all__ = [
     "Progress",
     "Quality",
     "Query",
+    "ReindexReport",
     "ServerLost",
     "ServerUnreachable",
     "Settings",

@@ -16,13 +16,14 @@ from lookalike.moving import Moving
 from lookalike.opening import open_store
 from lookalike.query.answer import MAX_LIMIT
 from lookalike.records import IndexInfo
+from lookalike.renewing import Renewing
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute
 
 __all__ = ["MAX_LIMIT", "Index"]
 
 
-class Index(Asking, Browsing, Deduplicating, Moving):
+class Index(Asking, Browsing, Deduplicating, Moving, Renewing):
     """The pictures of some folders and what they look like, kept in a database.
 
     Made by `Index.open`; a context manager. Methods may be called from several threads.

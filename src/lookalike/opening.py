@@ -19,6 +19,7 @@ from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.errors import (
     ExtraMissing,
     IndexNotFound,
+    IndexServed,
     InvalidSetting,
     MetricMismatch,
     ModelError,
@@ -36,6 +37,7 @@ from lookalike.store.schema import METRICS, CollectionModel
 
 if TYPE_CHECKING:
     from lookalike.store import Store
+    from lookalike.store.milvus import MilvusStore
     from lookalike.store.served import ServedStore
 
 
@@ -210,6 +212,33 @@ def open_existing(
     from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
 
     return MilvusStore(path, collection, create=None, token=token, wait_s=settings.server_wait_s)
+
+
+def open_itself(
+    database: str | os.PathLike[str] | None,
+    *,
+    token: str | None,
+    collection: str,
+    create: CollectionModel | None,
+    follow: bool,
+    settings: Settings,
+) -> MilvusStore:
+    """The store of a collection, which no server may have open; `follow` is as in `MilvusStore`.
+
+    Raises:
+        IndexServed: one has.
+        IndexNotFound: there is no such collection, and none to be made.
+        StoreError: the database cannot be opened.
+    """
+    path, token = _located(database, token)
+    if served := _served(path, collection):
+        served.close()
+        raise IndexServed(path, served.owner.address, "which would go on with what it has")
+    from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
+
+    return MilvusStore(
+        path, collection, create=create, token=token, wait_s=settings.server_wait_s, follow=follow
+    )
 
 
 def is_same_database(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:

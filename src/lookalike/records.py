@@ -288,6 +288,46 @@ class IndexReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two collections of the same pictures answer to the same questions.
+
+    `overlap_at_10` is the mean part of the 10 nearest that both have, over `questions`. Of
+    `labelled` pictures `r_at_1` and `p_at_10` are those of the first and of the second, as
+    `Quality` has them; None without labels.
+    """
+
+    questions: int
+    overlap_at_10: float
+    labelled: int = 0
+    r_at_1: tuple[float, float] | None = None
+    p_at_10: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReindexReport:
+    """What making an index again with another model has done.
+
+    `before` and `after` are the model, its fingerprint and the collection that has its rows. The
+    new one has `total` rows: `embedded` now, and `unchanged` by an earlier run; `removed` are rows
+    of that which the index does not have any more. `skipped` could not be embedded. `swapped` says
+    whether the new one is in use now.
+    """
+
+    database: str
+    collection: str
+    before: tuple[str, str, str]
+    after: tuple[str, str, str]
+    embedded: int
+    unchanged: int
+    removed: int
+    skipped: tuple[Skipped, ...]
+    total: int
+    comparison: Comparison
+    swapped: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class IndexInfo:
     """What an index is: where it lies, and the model and metric that it was made with.
 

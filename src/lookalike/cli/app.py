@@ -27,6 +27,7 @@ from lookalike.cli import (
     index,
     manage,
     models,
+    reindex,
     search,
     serve,
 )
@@ -53,6 +54,7 @@ for _name, _command, _example in (
     ("export", exchange.export, exchange.EXPORT_EXAMPLE),
     ("import", exchange.import_rows, exchange.IMPORT_EXAMPLE),
     ("copy", copy.copy, copy.EXAMPLE),
+    ("reindex", reindex.reindex, reindex.EXAMPLE),
     ("models", models.models, "lookalike models --format json"),
     ("serve", serve.serve, "lookalike serve --open"),
     ("demo", demo.demo, "lookalike demo"),

@@ -37,6 +37,7 @@ LookalikeError
     ├── ServerLost            a server has stopped to answer
     ├── CopyIncomplete        the target of a copy lacks rows
     ├── CopyDiffers           a row in it is not as it was in the source
+    ├── NothingBefore         nothing is kept that an index was before
     └── TokenRefused          a server does not accept who asks, or not for this
 """
 
@@ -82,6 +83,7 @@ from lookalike.errors.store import (
     IndexNotWritable,
     IndexServed,
     MetricMismatch,
+    NothingBefore,
     OwnerLost,
     ServerLost,
     ServerUnreachable,
@@ -113,6 +115,7 @@ __all__ = [
     "ModelError",
     "ModelMismatch",
     "ModelUnusable",
+    "NothingBefore",
     "OwnerLost",
     "PathUnusable",
     "PictureDamaged",

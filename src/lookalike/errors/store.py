@@ -137,6 +137,17 @@ class CopyDiffers(StoreError):
         )
 
 
+class NothingBefore(StoreError):
+    """There is no earlier collection behind a name."""
+
+    def __init__(self, database: str, collection: str) -> None:
+        self.database, self.collection = database, collection
+        super().__init__(
+            f"{database} keeps nothing that {collection!r} was before: it was not indexed again "
+            "with another model, or that was dropped. Nothing was changed."
+        )
+
+
 class TokenRefused(StoreError):
     """A server refuses the user, password or token, or what they want to do."""
 

@@ -30,13 +30,25 @@ class Source(Protocol):
     def scan(self) -> Iterator[list[ImageRecord]]: ...  # noqa: D102
 
 
-class Known(Source, Protocol):
-    """A source that can be asked for single rows."""
+class Stamps(Protocol):
+    """What can be asked for single rows."""
 
     def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]: ...  # noqa: D102
 
 
-class Target(Protocol):
+class Known(Source, Stamps, Protocol):
+    """A source that can be asked for single rows."""
+
+
+class Rows(Protocol):
+    """What rows are removed from."""
+
+    def delete(self, ids: list[str]) -> None: ...  # noqa: D102
+    def paths_under(self, folder: str | None) -> Iterator[list[tuple[str, str]]]: ...  # noqa: D102
+    def flush(self) -> None: ...  # noqa: D102
+
+
+class Target(Rows, Protocol):
     """What rows are copied into."""
 
     database: str
@@ -46,9 +58,6 @@ class Target(Protocol):
     def facts(self, ids: Sequence[str]) -> list[ImageRecord]: ...  # noqa: D102
     def records(self, ids: Sequence[str]) -> list[ImageRecord]: ...  # noqa: D102
     def upsert(self, records: list[ImageRecord]) -> None: ...  # noqa: D102
-    def delete(self, ids: list[str]) -> None: ...  # noqa: D102
-    def paths_under(self, folder: str | None) -> Iterator[list[tuple[str, str]]]: ...  # noqa: D102
-    def flush(self) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +148,7 @@ def copy(
     return Copied(rows, written, removed, checked)
 
 
-def remove_others(source: Known, target: Target) -> int:
+def remove_others(source: Stamps, target: Rows) -> int:
     """Remove the target's rows that the source does not have; returns how many."""
     removed = 0
     for page in target.paths_under(None):
