@@ -67,6 +67,9 @@ class Rows:
     def __init__(self, records: list[ImageRecord], model: CollectionModel = MODEL) -> None:
         self.model, self.rows = model, {record.path: record for record in records}
 
+    def count(self) -> int:
+        return len(self.rows)
+
     def scan(self) -> Iterator[list[ImageRecord]]:
         records = list(self.rows.values())
         for start in range(0, len(records), 7):

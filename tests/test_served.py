@@ -151,6 +151,7 @@ def test_every_method_answers_as_the_store_itself(both: Both) -> None:
         "any": [((some,), {}), (("height > 5000",), {})],
         "background": [((), {})],
         "count": [((), {})],
+        "facts": [((ids,), {}), (([],), {})],
         "flush": [((), {})],
         "hits": [((vectors[0],), {}), ((vectors[0],), {"condition": some})],
         "kinds": [((), {})],

@@ -12,16 +12,18 @@ from lookalike.deduplicating import Deduplicating
 from lookalike.embed.embedder import Embedder
 from lookalike.insight.evaluation import Evaluation, evaluate
 from lookalike.insight.groups import Clustering, clusters
+from lookalike.moving import Moving
 from lookalike.opening import open_store
 from lookalike.query.answer import MAX_LIMIT
 from lookalike.records import IndexInfo
+from lookalike.renewing import Renewing
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute
 
 __all__ = ["MAX_LIMIT", "Index"]
 
 
-class Index(Asking, Browsing, Deduplicating):
+class Index(Asking, Browsing, Deduplicating, Moving, Renewing):
     """The pictures of some folders and what they look like, kept in a database.
 
     Made by `Index.open`; a context manager. Methods may be called from several threads.
@@ -119,7 +121,8 @@ class Index(Asking, Browsing, Deduplicating):
         made_with = self._store.model
         return IndexInfo(
             database=self._store.database,
-            collection=self._store.collection,
+            collection=self._store.name,
+            rows_in=self._store.collection,
             pictures=len(self),
             model=made_with.model,
             fingerprint=made_with.fingerprint,

@@ -19,6 +19,7 @@ from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.errors import (
     ExtraMissing,
     IndexNotFound,
+    IndexServed,
     InvalidSetting,
     MetricMismatch,
     ModelError,
@@ -36,6 +37,7 @@ from lookalike.store.schema import METRICS, CollectionModel
 
 if TYPE_CHECKING:
     from lookalike.store import Store
+    from lookalike.store.milvus import MilvusStore
     from lookalike.store.served import ServedStore
 
 
@@ -153,6 +155,7 @@ def open_like(
     collection: str,
     export: str,
     settings: Settings,
+    otherwise: str = "import it into another database with --db",
 ) -> Store:
     """The store of an index that rows of an export can be put into; it is made where there is none.
 
@@ -163,6 +166,7 @@ def open_like(
         collection: as in `Index.open`.
         export: is named in errors.
         settings: how long a server is waited for.
+        otherwise: what else can be done with vectors of another model.
 
     Raises:
         ModelMismatch: there is one, and it was made with another model.
@@ -184,8 +188,65 @@ def open_like(
             indexed=(made_with.model, made_with.fingerprint),
             requested=(model.model, model.fingerprint),
             export=export,
+            otherwise=otherwise,
         )
     return store
+
+
+def open_existing(
+    database: str | os.PathLike[str] | None,
+    *,
+    token: str | None,
+    collection: str,
+    settings: Settings,
+) -> Store:
+    """The store of an index, whose model need not be on this machine.
+
+    Raises:
+        IndexNotFound: there is none.
+        StoreError: the database cannot be opened.
+    """
+    path, token = _located(database, token)
+    if served := _served(path, collection):
+        return served
+    from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
+
+    return MilvusStore(path, collection, create=None, token=token, wait_s=settings.server_wait_s)
+
+
+def open_itself(
+    database: str | os.PathLike[str] | None,
+    *,
+    token: str | None,
+    collection: str,
+    create: CollectionModel | None,
+    follow: bool,
+    settings: Settings,
+) -> MilvusStore:
+    """The store of a collection, which no server may have open; `follow` is as in `MilvusStore`.
+
+    Raises:
+        IndexServed: one has.
+        IndexNotFound: there is no such collection, and none to be made.
+        StoreError: the database cannot be opened.
+    """
+    path, token = _located(database, token)
+    if served := _served(path, collection):
+        served.close()
+        raise IndexServed(path, served.owner.address, "which would go on with what it has")
+    from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
+
+    return MilvusStore(
+        path, collection, create=create, token=token, wait_s=settings.server_wait_s, follow=follow
+    )
+
+
+def is_same_database(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether both name the same place, as far as the names tell."""
+    first, second = _located(one, None)[0], _located(other, None)[0]
+    if "://" in first or "://" in second:
+        return first.rstrip("/") == second.rstrip("/")
+    return Path(first).resolve() == Path(second).resolve()
 
 
 def _located(database: str | os.PathLike[str] | None, token: str | None) -> tuple[str, str | None]:

@@ -267,6 +267,37 @@ class ImportReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyProgress:
+    """How far a copy has come: `done` of about `total` rows, of which `written` were."""
+
+    done: int
+    total: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class CopyReport:
+    """What a copy has done: of the source's `rows` some were `written`, the others were there.
+
+    `removed` are rows of the target that the source did not have, `checked` those that were read
+    back and compared as a whole, and `total` is how many `target` has now.
+    """
+
+    rows: int
+    written: int
+    removed: int
+    checked: int
+    total: int
+    target: str
+    seconds: float
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows of the source over the time of the whole run."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What an indexing run would do.
 
@@ -305,14 +336,57 @@ class IndexReport:
 
 
 @dataclass(frozen=True, slots=True)
-class IndexInfo:
-    """What an index is: where it lies, and the model and metric that it was made with.
+class Comparison:
+    """What two collections of the same pictures answer to the same questions.
 
-    `size_bytes` is None on a server, which does not tell it.
+    `overlap_at_10` is the mean part of the 10 nearest that both have, over `questions`. Of
+    `labelled` pictures `r_at_1` and `p_at_10` are those of the first and of the second, as
+    `Quality` has them; None without labels.
+    """
+
+    questions: int
+    overlap_at_10: float
+    labelled: int = 0
+    r_at_1: tuple[float, float] | None = None
+    p_at_10: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReindexReport:
+    """What making an index again with another model has done.
+
+    `before` and `after` are the model, its fingerprint and the collection that has its rows. The
+    new one has `total` rows: `embedded` now, and `unchanged` by an earlier run; `removed` are rows
+    of that which the index does not have any more. `skipped` could not be embedded. `swapped` says
+    whether the new one is in use now.
     """
 
     database: str
     collection: str
+    before: tuple[str, str, str]
+    after: tuple[str, str, str]
+    embedded: int
+    unchanged: int
+    removed: int
+    skipped: tuple[Skipped, ...]
+    total: int
+    comparison: Comparison
+    swapped: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What an index is: where it lies, and the model and metric that it was made with.
+
+    `rows_in` is the collection that has the rows, which is another than `collection` after
+    `Index.reindex`, or where that is an alias. `size_bytes` is None on a server, which does not
+    tell it.
+    """
+
+    database: str
+    collection: str
+    rows_in: str
     pictures: int
     model: str
     fingerprint: str

@@ -18,6 +18,7 @@ from PIL import Image, _imaging
 from lookalike.cli import (
     asking,
     cluster,
+    copy,
     demo,
     doctor,
     download_sample,
@@ -27,6 +28,7 @@ from lookalike.cli import (
     index,
     manage,
     models,
+    reindex,
     search,
     serve,
 )
@@ -54,6 +56,8 @@ for _name, _command, _example in (
     ("relocate", manage.relocate, "lookalike relocate ~/Pictures /mnt/nas/Pictures"),
     ("export", exchange.export, exchange.EXPORT_EXAMPLE),
     ("import", exchange.import_rows, exchange.IMPORT_EXAMPLE),
+    ("copy", copy.copy, copy.EXAMPLE),
+    ("reindex", reindex.reindex, reindex.EXAMPLE),
     ("models", models.models, "lookalike models --format json"),
     ("serve", serve.serve, "lookalike serve --open"),
     ("doctor", doctor.doctor, doctor.EXAMPLE),

@@ -49,6 +49,17 @@ def from_table(table: Path, *, folder: Path, paths: Collection[str]) -> dict[str
     return labels
 
 
+def of_some(table: Path, paths: Collection[str]) -> dict[str, str]:
+    """Those of the labels in a table that are of these paths; others may be of other pictures.
+
+    Raises:
+        LabelsUnusable: it cannot be read, or one of its rows is wrong.
+    """
+    known = frozenset(paths)
+    found = ((absolute(table.parent / name), label) for _, name, label in _rows(table))
+    return {path: label for path, label in found if path in known}
+
+
 def _rows(table: Path) -> Iterator[tuple[str, str, str]]:
     """Where a row is, for messages, its path and its label."""
     line = 1

@@ -43,6 +43,8 @@ def info(
             typer.echo(json.dumps(known))
             return
         size = known.pop("size_bytes")
+        if known["rows_in"] == known["collection"]:
+            del known["rows_in"]
         known["size"] = "unknown" if size is None else readable_bytes(size)
         for name, value in known.items():
             typer.echo(f"{name:<12} {value}")

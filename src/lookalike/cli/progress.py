@@ -45,6 +45,31 @@ def busy(task: str, terminal: Terminal) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def counted(task: str, things: str, terminal: Terminal) -> Iterator[Callable[[int, int], None]]:
+    """A callback, for how many of how many are done, that shows what it is told."""
+    started = last = time.monotonic()
+
+    def say(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            terminal.say(f"{done} of {total} {things}, {done / (now - started):.0f} {things}/s")
+
+    if not terminal.shows_progress:
+        yield say
+        return
+    # Imported here: as below.
+    from rich import progress as rich  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+
+    columns = (*rich.Progress.get_default_columns(), rich.MofNCompleteColumn())
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        shown = bar.add_task(task, total=None)
+        yield lambda done, total: bar.update(shown, completed=done, total=total)
+
+
 def _lines(terminal: Terminal) -> Callable[[Progress], None]:
     started = last = time.monotonic()
 

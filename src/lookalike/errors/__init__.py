@@ -39,6 +39,9 @@ LookalikeError
     ├── StorageFull           the disk is full
     ├── ServerUnreachable     nothing answers at a server's address
     ├── ServerLost            a server has stopped to answer
+    ├── CopyIncomplete        the target of a copy lacks rows
+    ├── CopyDiffers           a row in it is not as it was in the source
+    ├── NothingBefore         nothing is kept that an index was before
     └── TokenRefused          a server does not accept who asks, or not for this
 """
 
@@ -82,12 +85,15 @@ from lookalike.errors.model import (
     UnknownModel,
 )
 from lookalike.errors.store import (
+    CopyDiffers,
+    CopyIncomplete,
     IndexIncompatible,
     IndexLocked,
     IndexNotFound,
     IndexNotWritable,
     IndexServed,
     MetricMismatch,
+    NothingBefore,
     OwnerLost,
     ServerLost,
     ServerUnreachable,
@@ -101,6 +107,8 @@ __all__ = [
     "ClusterError",
     "ClusterLost",
     "ClusterUnreachable",
+    "CopyDiffers",
+    "CopyIncomplete",
     "DeviceUnavailable",
     "DownloadFailed",
     "ExportUnusable",
@@ -120,6 +128,7 @@ __all__ = [
     "ModelError",
     "ModelMismatch",
     "ModelUnusable",
+    "NothingBefore",
     "OwnerLost",
     "PathUnusable",
     "PictureDamaged",

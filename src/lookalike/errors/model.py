@@ -50,6 +50,7 @@ class ModelMismatch(ModelError):
         weights: str | None = None,
         precision: str = "auto",
         export: str | None = None,
+        otherwise: str = "import it into another database with --db",
     ) -> None:
         self.database, self.indexed, self.requested = database, indexed, requested
         self.weights, self.precision, self.export = weights, precision, export
@@ -57,7 +58,7 @@ class ModelMismatch(ModelError):
             super().__init__(
                 f"{export} holds embeddings of the model {requested[0]} ({requested[1][:8]}), but "
                 f"{database} was made with {indexed[0]} ({indexed[1][:8]}), and the two cannot be "
-                "compared. Nothing was changed; import it into another database with --db."
+                f"compared. Nothing was changed; {otherwise}."
             )
             return
         options = f" --weights {shlex.quote(weights)}" if weights else ""

@@ -115,6 +115,39 @@ class ServerLost(StoreError):
         )
 
 
+class CopyIncomplete(StoreError):
+    """The target of a copy has fewer rows than it must have."""
+
+    def __init__(self, database: str, rows: int, expected: int) -> None:
+        self.database, self.rows, self.expected = database, rows, expected
+        super().__init__(
+            f"{database} has {rows} rows after the copy, but must have {expected}. Run the same "
+            "command again, while nothing else removes rows there."
+        )
+
+
+class CopyDiffers(StoreError):
+    """A row is not in the target of a copy as it was in the source."""
+
+    def __init__(self, path: str, database: str, reason: str) -> None:
+        self.path, self.database, self.reason = path, database, reason
+        super().__init__(
+            f"The row of {path} was copied to {database}, but {reason}. Run the same command again "
+            "with --rewrite, while nothing else writes there."
+        )
+
+
+class NothingBefore(StoreError):
+    """There is no earlier collection behind a name."""
+
+    def __init__(self, database: str, collection: str) -> None:
+        self.database, self.collection = database, collection
+        super().__init__(
+            f"{database} keeps nothing that {collection!r} was before: it was not indexed again "
+            "with another model, or that was dropped. Nothing was changed."
+        )
+
+
 class TokenRefused(StoreError):
     """A server refuses the user, password or token, or what they want to do."""
 

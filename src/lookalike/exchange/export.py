@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from lookalike.errors import ExportUnusable, InvalidSetting
+from lookalike.errors import CopyIncomplete, ExportUnusable, InvalidSetting
 from lookalike.exchange import arrays, parquet
+from lookalike.exchange.checking import Sample
+from lookalike.exchange.copying import Copied
 from lookalike.exchange.rows import Unusable
-from lookalike.records import ImageRecord
+from lookalike.records import CopyProgress, ImageRecord, row_id
 from lookalike.store.schema import CollectionModel
 
 
-class Store(Protocol):
-    """What is needed of a store."""
+class Rows(Protocol):
+    """What is written into files."""
 
     model: CollectionModel
 
+    def count(self) -> int: ...  # noqa: D102
     def scan(self) -> Iterator[list[ImageRecord]]: ...  # noqa: D102
+
+
+class Store(Protocol):
+    """What the rows of an export are put into."""
+
     def upsert(self, records: list[ImageRecord]) -> None: ...  # noqa: D102
     def flush(self) -> None: ...  # noqa: D102
 
 
-def write(store: Store, place: Path) -> int:
+def write(store: Rows, place: Path) -> int:
     """Write all rows of a store.
 
     Args:
@@ -43,6 +51,45 @@ def write(store: Store, place: Path) -> int:
     if place.suffix and not place.parent.is_dir():
         raise InvalidSetting("the export", str(place), "in a folder that is there")
     return form.write(place, store.scan(), store.model)
+
+
+def copy(
+    source: Rows, place: Path, *, on_progress: Callable[[CopyProgress], None] | None = None
+) -> Copied:
+    """`write`, and see that all rows are there: files are read again.
+
+    Raises:
+        CopyIncomplete: there are fewer than were read.
+        CopyDiffers: a row is not as it was.
+    """
+    seen = _Seen(source, on_progress)
+    rows = write(seen, place)
+    written = Export(place)
+    if written.rows != rows:
+        raise CopyIncomplete(str(place), written.rows, rows)
+    wanted = set(seen.sample.ids)
+    found = (record for page in written.scan() for record in page if row_id(record.path) in wanted)
+    return Copied(rows, rows, 0, seen.sample.check(found, str(place)))
+
+
+class _Seen:
+    """Rows that go by, and what was taken of them."""
+
+    def __init__(self, source: Rows, on_progress: Callable[[CopyProgress], None] | None) -> None:
+        self.model, self._source, self._on_progress = source.model, source, on_progress
+        self.sample = Sample()
+
+    def count(self) -> int:
+        return self._source.count()
+
+    def scan(self) -> Iterator[list[ImageRecord]]:
+        done, total = 0, self.count()
+        for page in self._source.scan():
+            self.sample.see(page)
+            yield page
+            done += len(page)
+            if self._on_progress:
+                self._on_progress(CopyProgress(done, max(done, total), done))
 
 
 def _form(place: Path) -> Form:
@@ -91,6 +138,21 @@ class Export:
         except Unusable as error:
             raise ExportUnusable(str(place), str(error)) from error
 
+    def count(self) -> int:
+        """The number of rows."""
+        return self.rows
+
+    def scan(self) -> Iterator[list[ImageRecord]]:
+        """Pages of its rows.
+
+        Raises:
+            ExportUnusable: it has changed meanwhile.
+        """
+        try:
+            yield from self._form.pages(self.place)
+        except Unusable as error:
+            raise ExportUnusable(str(self.place), str(error)) from error
+
     def put_into(self, store: Store) -> None:
         """Write its rows, in place of those with the same paths.
 
@@ -98,9 +160,7 @@ class Export:
             ExportUnusable: it has changed meanwhile.
         """
         try:
-            for page in self._form.pages(self.place):
+            for page in self.scan():
                 store.upsert(page)
-        except Unusable as error:
-            raise ExportUnusable(str(self.place), str(error)) from error
         finally:
             store.flush()

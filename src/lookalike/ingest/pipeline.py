@@ -136,14 +136,16 @@ def run(
     sink: Sink,
     exists: Callable[[str], bool],
     settings: Settings,
+    public: bool = False,
 ) -> Iterator[Committed]:
     """Do the `tasks`; yields after each batch has been committed, in order.
 
-    `exists` tells whether there may still be a picture under a path. Closing the iterator, or an
+    `exists` tells whether there may still be a picture under a path, and `public` is as in
+    `Reader`. Closing the iterator, or an
     exception in the caller, stops all threads: what waits is dropped, what is being written is
     finished.
     """
-    reader = Reader.of(settings)
+    reader = Reader.of(settings, public=public)
 
     def fetching() -> Iterator[Task]:
         for task in tasks:

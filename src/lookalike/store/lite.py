@@ -69,6 +69,8 @@ class LiteDatabase:
 
     def load(self, collection: str) -> None:
         """Load it, with its search indexes built again if they cannot be read."""
+        # It may be another than the one that was named.
+        self._files = lite_files.RowFiles(self._path, collection)
         try:
             self._client.load_collection(collection)
         except MilvusException:

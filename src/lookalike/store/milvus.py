@@ -23,6 +23,7 @@ from lookalike.store.address import address_of
 from lookalike.store.database import INDEX_TYPE, Database
 from lookalike.store.nearest import MAX_WINDOW, Nearest
 from lookalike.store.schema import CollectionModel
+from lookalike.store.versions import Versions, behind
 
 PAGE_ROWS = 4096
 MESSAGE_BYTES = 32_000_000  # half of what servers take
@@ -32,7 +33,8 @@ HIT_BYTES = 128  # an id, a score and what is between them
 class MilvusStore(Nearest):
     """The rows of one collection. Methods may be called from several threads.
 
-    `database` is its path or its address, without anything secret.
+    `database` is its path or its address, without anything secret; `name` is what the collection
+    was called, and `collection` the one that was behind that name then.
     """
 
     served_by: str | None = None
@@ -45,6 +47,7 @@ class MilvusStore(Nearest):
         create: CollectionModel | None,
         token: str | None = None,
         wait_s: float = 60.0,
+        follow: bool = True,
     ) -> None:
         """Open a collection, and make it first where `create` describes it.
 
@@ -54,6 +57,7 @@ class MilvusStore(Nearest):
             create: what a new collection is for; None opens an existing one only.
             token: ``USER:PASSWORD`` or an API key, for a server.
             wait_s: how long a server is waited for that has gone away.
+            follow: open the one that has taken its place, where one has.
 
         Raises:
             StoreError: one of its kinds.
@@ -62,29 +66,45 @@ class MilvusStore(Nearest):
         self._database = _opened(
             database, collection, create=create is not None, token=token, wait_s=wait_s
         )
-        self.database, self.collection = self._database.shown, collection
+        self.database = self._database.shown
+        self.name = self.collection = collection
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
             if not self._database.ask("has_collection", collection):
                 if create is None:
                     raise IndexNotFound(self.database, collection)
                 self._create(create)
-            self.model = self._known_model()
+            self.collection, properties = self._behind(collection, follow=follow)
+            self.model = self._known_model(properties)
             try:
-                self._database.load(collection)
+                self._database.load(self.collection)
             except StoreError:
                 # Another process may have made it just now.
-                if not self._database.ask("list_indexes", collection):
+                if not self._database.ask("list_indexes", self.collection):
                     self._create_index(self.model.metric)
-                self._database.load(collection)
+                self._database.load(self.collection)
             undo.pop_all()
         dim_bytes = 4 * self.model.dim
         self._whole_rows = MESSAGE_BYTES // (schema.METADATA_BYTES + schema.PATH_BYTES + dim_bytes)
         self._page_rows = MESSAGE_BYTES // (schema.PATH_BYTES + dim_bytes)
         self._message_hits = MESSAGE_BYTES // HIT_BYTES
 
-    def _known_model(self) -> CollectionModel:
-        properties = self._database.ask("describe_collection", self.collection)["properties"]
+    @property
+    def versions(self) -> Versions:
+        """The collections behind the name."""
+        return Versions(self._database.ask, self.name)
+
+    def _behind(self, name: str, *, follow: bool) -> tuple[str, Mapping[str, str]]:
+        """The collection behind a name, and its properties."""
+        described = self._database.ask("describe_collection", name)
+        found = behind(described)
+        if follow and found != described["collection_name"]:
+            if not self._database.ask("has_collection", found):
+                raise IndexNotFound(self.database, found)
+            described = self._database.ask("describe_collection", found)
+        return described["collection_name"], described["properties"]
+
+    def _known_model(self, properties: Mapping[str, str]) -> CollectionModel:
         model = CollectionModel.from_properties(properties)
         if model is None:
             raise IndexIncompatible(
@@ -161,6 +181,11 @@ class MilvusStore(Nearest):
     def records(self, ids: Sequence[str]) -> list[ImageRecord]:
         """The whole rows of those `ids` that have one."""
         return [schema.to_record(row) for row in self._rows(ids, ["*"])]
+
+    def facts(self, ids: Sequence[str]) -> list[ImageRecord]:
+        """The rows of those `ids` that have one, with empty vectors."""
+        fields = ["id", *schema.FACT_FIELDS, "$meta"]
+        return [schema.to_record(row) for row in self._rows(ids, fields)]
 
     def upsert(self, records: Sequence[ImageRecord]) -> None:
         """Write whole rows; nothing of a row with the same path remains.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lookalike.store.address import address_of
 from lookalike.store.schema import CollectionModel
+from lookalike.store.versions import moved_to
 
 
 def peek(
@@ -25,9 +26,21 @@ def peek(
         from lookalike.store.server import remembered  # noqa: PLC0415
 
         return remembered(address, collection, wait_s=wait_s)
-    schema = Path(database) / "collections" / collection / "schema.json"
     try:
-        properties = json.loads(schema.read_text(encoding="utf-8"))["properties"]
+        properties = _properties(Path(database), collection)
+        if now := moved_to(properties):
+            properties = _properties(Path(database), now)
         return CollectionModel.from_properties(properties)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _properties(database: Path, collection: str) -> dict[str, str]:
+    """Of a collection of Milvus Lite, or of the one that its alias stands for."""
+    folder = database / "collections"
+    if not (folder / collection).is_dir():
+        aliases = json.loads((database / "aliases.json").read_text(encoding="utf-8"))
+        collection = aliases[collection]
+    text = (folder / collection / "schema.json").read_text(encoding="utf-8")
+    found: dict[str, str] = json.loads(text)["properties"]
+    return found

@@ -75,7 +75,7 @@ def to_row(record: ImageRecord) -> dict[str, Any]:
 
 
 def to_record(row: Mapping[str, Any]) -> ImageRecord:
-    """A whole stored row as a record."""
+    """A stored row as a record; its vector is empty where it was not asked for."""
     return ImageRecord(
         path=row["path"],
         content=row["content"],
@@ -84,7 +84,7 @@ def to_record(row: Mapping[str, Any]) -> ImageRecord:
         height=row["height"],
         taken_at=row["taken_at"],
         format=row["format"],
-        vector=np.asarray(row[VECTOR_FIELD], dtype=np.float32),
+        vector=np.asarray(row.get(VECTOR_FIELD, ()), dtype=np.float32),
         animated=row.get(ANIMATED_FIELD) is True,
         metadata=to_metadata(row),
         phash=_known_hash(row.get(PHASH_FIELD)),

@@ -34,8 +34,9 @@ class Call:
 
 @dataclass(frozen=True)
 class Served:
-    """What a server has open."""
+    """What a server has open: `collection` is what is behind `name`."""
 
+    name: str
     collection: str
     model: CollectionModel
 
@@ -52,13 +53,13 @@ class ServedStore:
         Raises:
             IndexServed: another collection of the database.
         """
-        self.owner, self.database, self.collection = owner, owner.database, collection
+        self.owner, self.database, self.name = owner, owner.database, collection
         self.served_by: str | None = owner.address
         self.changes = 0
         served: Served = decode(owner.ask("served"), Served)
-        self.model = served.model
-        if served.collection != collection:
-            reason = f"which has its collection {served.collection!r} open, not {collection!r}"
+        self.model, self.collection = served.model, served.collection
+        if collection not in (served.name, served.collection):
+            reason = f"which has its collection {served.name!r} open, not {collection!r}"
             raise IndexServed(self.database, owner.address, reason)
 
     def _ask(self, method: str, **arguments: Any) -> Any:
@@ -93,6 +94,10 @@ class ServedStore:
     def records(self, ids: Sequence[str]) -> list[ImageRecord]:
         """Whole rows."""
         return self._ask("records", ids=ids)  # type: ignore[no-any-return]
+
+    def facts(self, ids: Sequence[str]) -> list[ImageRecord]:
+        """Rows with empty vectors."""
+        return self._ask("facts", ids=ids)  # type: ignore[no-any-return]
 
     def upsert(self, records: Sequence[ImageRecord]) -> None:
         """Write whole rows."""

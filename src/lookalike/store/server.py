@@ -32,6 +32,7 @@ from lookalike.store import filters
 from lookalike.store.address import Address
 from lookalike.store.database import Row
 from lookalike.store.schema import CollectionModel
+from lookalike.store.versions import behind
 
 CONNECT_S = 10.0
 LOAD_S = 1800.0  # loading many million rows takes minutes
@@ -191,8 +192,12 @@ def remembered(address: Address, collection: str, *, wait_s: float) -> Collectio
     with contextlib.closing(ServerDatabase(address, wait_s=wait_s)) as server:
         if not server.ask("has_collection", collection):
             return None
-        properties = server.ask("describe_collection", collection)["properties"]
-    return CollectionModel.from_properties(properties)
+        described = server.ask("describe_collection", collection)
+        if (found := behind(described)) != described["collection_name"]:
+            if not server.ask("has_collection", found):
+                return None
+            described = server.ask("describe_collection", found)
+    return CollectionModel.from_properties(described["properties"])
 
 
 def _connect(address: Address) -> Any:

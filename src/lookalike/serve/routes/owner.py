@@ -69,7 +69,7 @@ def alive(nonce: str, service: Served) -> PlainTextResponse:
 async def served(service: Served) -> Response:
     """Which rows these are."""
     store = service.index._store
-    return await _answer(lambda: WhatIsServed(store.collection, store.model))
+    return await _answer(lambda: WhatIsServed(store.name, store.collection, store.model))
 
 
 @lent.post("/model")

@@ -1,0 +1,126 @@
+"""An index goes to another place, with all that it knows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lookalike.errors import InvalidSetting
+from lookalike.keeping import Keeping
+from lookalike.opening import is_same_database, open_existing, open_like
+from lookalike.records import CopyProgress, CopyReport
+from lookalike.settings import Settings
+from lookalike.sources.names import absolute
+
+Place = str | os.PathLike[str]
+
+
+class Moving(Keeping):
+    """What takes an `Index` elsewhere."""
+
+    @classmethod
+    def copy(
+        cls,
+        source: Place,
+        target: Place,
+        *,
+        token: str | None = None,
+        to_token: str | None = None,
+        collection: str = "images",
+        to_collection: str | None = None,
+        exact: bool = False,
+        rewrite: bool = False,
+        on_progress: Callable[[CopyProgress], None] | None = None,
+        settings: Settings | None = None,
+    ) -> CopyReport:
+        """Copy all rows with their vectors; nothing is embedded, and no picture is opened.
+
+        Memory does not grow with the index. Into a database only those rows are written that it
+        does not have as they are in the source, so a copy that was interrupted is completed by
+        running it again. An export is written as a whole. At the end rows are counted, and 1,000
+        of them compared with the source's.
+
+        Args:
+            source: a database as in `Index.open`, or what `export` wrote.
+            target: likewise; it is made where there is none.
+            token: for the source, where that is a server.
+            to_token: for the target.
+            collection: name of the source's collection.
+            to_collection: name of the target's; by default the same.
+            exact: remove rows of the target that the source does not have.
+            rewrite: write rows, too, whose facts and fields the target has already.
+            on_progress: is called in this thread, now and then; what it raises ends the copy.
+            settings: by default from the environment variables.
+
+        Raises:
+            InvalidSetting: source and target are the same, or `exact` cannot be had.
+            ExportUnusable: the source is no export, or a damaged one.
+            ModelMismatch: the target was made with another model; nothing was changed.
+            CopyIncomplete: the target has fewer rows than it must.
+            CopyDiffers: a row has not arrived as it was.
+            StoreError: one of the databases failed; everything written before that is kept.
+        """
+        started = time.perf_counter()
+        settings = settings or Settings.from_environment()
+        from_file, to_file = _is_export(source), _is_export(target)
+        if exact and (from_file or to_file):
+            raise InvalidSetting("exact", exact, "left out where one of both is an export")
+        to_collection = to_collection or collection
+        names = {None} if from_file and to_file else {collection, to_collection}
+        if from_file == to_file and len(names) == 1 and is_same_database(source, target):
+            raise InvalidSetting("the target", os.fspath(target), "another than the source")
+        # Imported here: searches do without.
+        from lookalike.exchange import copying, export  # noqa: PLC0415
+
+        with contextlib.ExitStack() as opened:
+            rows: export.Rows
+            if from_file:
+                rows, known = export.Export(Path(absolute(source))), None
+            else:
+                rows = known = opened.enter_context(
+                    contextlib.closing(
+                        open_existing(source, token=token, collection=collection, settings=settings)
+                    )
+                )
+            if to_file:
+                place = Path(absolute(target))
+                copied = export.copy(rows, place, on_progress=on_progress)
+                total, shown = copied.rows, os.fspath(target)
+            else:
+                into = open_like(
+                    rows.model,
+                    target,
+                    token=to_token,
+                    collection=to_collection,
+                    export=os.fspath(source),
+                    settings=settings,
+                    otherwise="copy it into another database, or with --to-collection",
+                )
+                opened.enter_context(contextlib.closing(into))
+                if known and (known.database, known.collection) == (into.database, into.collection):
+                    raise InvalidSetting("the target", to_collection, "another than the source")
+                copied = copying.copy(
+                    rows,
+                    into,
+                    rewrite=rewrite,
+                    others_from=known if exact else None,
+                    on_progress=on_progress,
+                )
+                total, shown = into.count(), into.database
+        return CopyReport(
+            rows=copied.rows,
+            written=copied.written,
+            removed=copied.removed,
+            checked=copied.checked,
+            total=total,
+            target=shown,
+            seconds=time.perf_counter() - started,
+        )
+
+
+def _is_export(place: Place) -> bool:
+    written = os.fspath(place)
+    return "://" not in written and not written.rstrip("/\\").endswith(".db")

@@ -1,0 +1,210 @@
+"""An index gets another model, while it is searched with the one it has."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from lookalike.embed.catalog import load_embedder
+from lookalike.embed.embedder import Embedder
+from lookalike.errors import IndexIncompatible, InvalidSetting, NothingBefore
+from lookalike.keeping import Keeping
+from lookalike.opening import open_itself
+from lookalike.records import Progress, ReindexReport
+from lookalike.settings import Settings
+from lookalike.store.schema import CollectionModel
+
+if TYPE_CHECKING:
+    from lookalike.store.milvus import MilvusStore
+
+Opened = Callable[..., contextlib.AbstractContextManager["MilvusStore"]]
+
+
+class Renewing(Keeping):
+    """What gives an `Index` another model."""
+
+    @classmethod
+    def reindex(
+        cls,
+        database: str | os.PathLike[str] | None = None,
+        *,
+        model: str | Embedder,
+        weights: str | os.PathLike[str] | None = None,
+        token: str | None = None,
+        collection: str = "images",
+        labels: Callable[[Collection[str]], Mapping[str, str]] | None = None,
+        allow_missing: bool = False,
+        swap: bool = True,
+        settings: Settings | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> ReindexReport:
+        """Embed all pictures of an index with another model, and let the result take its place.
+
+        They go into a second collection of the database, from the files that the rows name, with
+        the user's own fields. Until the end the index is as it was; then the name leads to the
+        second collection, in one step. Who has opened the index before stays with the first, which
+        is kept for `rollback`. A run that was killed is completed by running it again.
+
+        Args:
+            database: as in `Index.open`; no server may have it open.
+            model: a model's name or an embedder.
+            weights: a checkpoint of the named model.
+            token: as in `Index.open`.
+            collection: name of the collection.
+            labels: paths -> labels, to measure both models with; None leaves that out.
+            allow_missing: let it take the place even if pictures could not be embedded, whose rows
+                are lost by that.
+            swap: let it take the place at all.
+            settings: by default from the environment variables.
+            on_progress: is called in this thread after every batch; what it raises ends the run.
+
+        Raises:
+            InvalidSetting: the index has this model.
+            ModelError: the model cannot be had.
+            StoreError: the database failed; everything committed before that is kept.
+        """
+        started = time.perf_counter()
+        settings = settings or Settings.from_environment()
+        opened = _opener(database, token, settings)
+        # Imported here: searches do without.
+        from lookalike.renewal.compare import compare  # noqa: PLC0415
+        from lookalike.renewal.rebuild import rebuild  # noqa: PLC0415
+
+        with opened(collection) as old:
+            embedder = (
+                load_embedder(model, weights=weights, settings=settings)
+                if isinstance(model, str)
+                else model
+            )
+            if embedder.fingerprint == old.model.fingerprint:
+                raise InvalidSetting("the model", embedder.name, "another than the index has")
+            embedder.load()  # What it lacks must not leave an empty collection behind.
+            made_for = CollectionModel(
+                model=embedder.name,
+                fingerprint=embedder.fingerprint,
+                dim=embedder.dim,
+                metric=old.model.metric,
+            )
+            with _new(opened, old, made_for) as new:
+                done = rebuild(
+                    old, new, embedder=embedder, settings=settings, on_progress=on_progress
+                )
+                comparison = compare(old, new, labels=labels or (lambda paths: {}))
+                takes_place = swap and (allow_missing or not done.skipped)
+                if takes_place:
+                    old.versions.use(new.collection)
+                return ReindexReport(
+                    database=old.database,
+                    collection=old.name,
+                    before=(old.model.model, old.model.fingerprint, old.collection),
+                    after=(made_for.model, made_for.fingerprint, new.collection),
+                    embedded=done.embedded,
+                    unchanged=done.unchanged,
+                    removed=done.removed,
+                    skipped=done.skipped,
+                    total=new.count(),
+                    comparison=comparison,
+                    swapped=takes_place,
+                    seconds=time.perf_counter() - started,
+                )
+
+    @classmethod
+    def rollback(
+        cls,
+        database: str | os.PathLike[str] | None = None,
+        *,
+        token: str | None = None,
+        collection: str = "images",
+        settings: Settings | None = None,
+    ) -> str:
+        """Go back to the collection that `reindex` has replaced; doing it again undoes it.
+
+        Returns:
+            The name of the collection that is in use now.
+
+        Raises:
+            NothingBefore: there is none.
+            StoreError: the database failed.
+        """
+        opened = _opener(database, token, settings or Settings.from_environment())
+        with opened(collection) as store:
+            before = store.versions.before
+            if before is None:
+                raise NothingBefore(store.database, collection)
+            store.versions.use(before)
+            return before
+
+    @classmethod
+    def drop_old(
+        cls,
+        database: str | os.PathLike[str] | None = None,
+        *,
+        token: str | None = None,
+        collection: str = "images",
+        settings: Settings | None = None,
+    ) -> str:
+        """Do away with the rows that `reindex` has replaced, so that there is no way back.
+
+        Returns:
+            The name of the collection that is gone, or, where it has the name of the index, empty.
+
+        Raises:
+            NothingBefore: there is none.
+            StoreError: the database failed.
+        """
+        opened = _opener(database, token, settings or Settings.from_environment())
+        with opened(collection) as store:
+            before = store.versions.before
+            if before is None:
+                raise NothingBefore(store.database, collection)
+            if before == collection:
+                with opened(collection, follow=False) as old:
+                    for page in old.paths_under(None):
+                        old.delete([key for key, _ in page])
+                    old.flush()
+            store.versions.drop_before()
+            return before
+
+
+def _opener(
+    database: str | os.PathLike[str] | None, token: str | None, settings: Settings
+) -> Opened:
+    @contextlib.contextmanager
+    def opened(
+        collection: str, *, create: CollectionModel | None = None, follow: bool = True
+    ) -> Iterator[MilvusStore]:
+        store = open_itself(
+            database,
+            token=token,
+            collection=collection,
+            create=create,
+            follow=follow,
+            settings=settings,
+        )
+        with contextlib.closing(store):
+            yield store
+
+    return opened
+
+
+@contextlib.contextmanager
+def _new(opened: Opened, old: MilvusStore, model: CollectionModel) -> Iterator[MilvusStore]:
+    """The collection beside the old one, made where there is none.
+
+    It may be the one that has the name of the index, which has been replaced before.
+    """
+    if old.collection != old.name:
+        with opened(old.name, follow=False) as first:
+            if first.model.fingerprint == model.fingerprint and first.collection == old.name:
+                yield first
+                return
+    with opened(f"{old.name}__{model.fingerprint[:8]}", create=model, follow=False) as new:
+        if new.model.fingerprint != model.fingerprint:
+            raise IndexIncompatible(
+                f"The collection {new.collection!r} in {new.database} has vectors of another model "
+                f"({new.model.model}); drop it, or rename it."
+            )
+        yield new
