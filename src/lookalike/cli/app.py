@@ -28,6 +28,7 @@ from lookalike.cli import (
     models,
     search,
     serve,
+    tune,
 )
 from lookalike.cli.options import Version
 
@@ -51,6 +52,7 @@ for _name, _command, _example in (
     ("relocate", manage.relocate, "lookalike relocate ~/Pictures /mnt/nas/Pictures"),
     ("export", exchange.export, exchange.EXPORT_EXAMPLE),
     ("import", exchange.import_rows, exchange.IMPORT_EXAMPLE),
+    ("tune", tune.tune, tune.EXAMPLE),
     ("models", models.models, "lookalike models --format json"),
     ("serve", serve.serve, "lookalike serve --open"),
     ("demo", demo.demo, "lookalike demo"),

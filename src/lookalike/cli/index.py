@@ -11,6 +11,17 @@ from typing import Annotated
 import typer
 
 from lookalike.cli.index_run import IndexRun
+from lookalike.cli.keeping import (
+    Consistency,
+    IndexParams,
+    IndexType,
+    Mmap,
+    Profile,
+    Replicas,
+    Tenant,
+    Vectors,
+    design_of,
+)
 from lookalike.cli.options import (
     AllFiles,
     Collection,
@@ -92,6 +103,13 @@ def index(
             show_default=False,
         ),
     ] = None,
+    profile: Profile = None,
+    index_type: IndexType = None,
+    index_params: IndexParams = None,
+    vectors: Vectors = None,
+    replicas: Replicas = None,
+    mmap: Mmap = False,
+    consistency: Consistency = None,
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
@@ -99,6 +117,7 @@ def index(
     db: Database = None,
     token: Token = None,
     collection: Collection = "images",
+    tenant: Tenant = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -130,6 +149,16 @@ def index(
             db=db,
             token=token,
             collection=collection,
+            tenant=tenant,
+            design=design_of(
+                profile,
+                index_type=index_type,
+                index_params=index_params,
+                vectors=vectors,
+                replicas=replicas,
+                mmap=mmap,
+                consistency=consistency,
+            ),
             model=model,
             weights=weights,
             metric=metric and metric.value,

@@ -35,7 +35,12 @@ LookalikeError
     ├── StorageFull           the disk is full
     ├── ServerUnreachable     nothing answers at a server's address
     ├── ServerLost            a server has stopped to answer
-    └── TokenRefused          a server does not accept who asks, or not for this
+    ├── TokenRefused          a server does not accept who asks, or not for this
+    ├── DesignUnavailable     it cannot keep a collection in the way that is asked for
+    ├── DesignMismatch        the collection is kept in another way
+    ├── TenantMismatch        whose rows are meant was not said, or there are no tenants
+    ├── ServerFull            a server has no room for more
+    └── ServerReadOnly        a server was told to refuse
 """
 
 from __future__ import annotations
@@ -72,6 +77,8 @@ from lookalike.errors.model import (
     UnknownModel,
 )
 from lookalike.errors.store import (
+    DesignMismatch,
+    DesignUnavailable,
     IndexIncompatible,
     IndexLocked,
     IndexNotFound,
@@ -79,15 +86,20 @@ from lookalike.errors.store import (
     IndexServed,
     MetricMismatch,
     OwnerLost,
+    ServerFull,
     ServerLost,
+    ServerReadOnly,
     ServerUnreachable,
     StorageFull,
     StoreError,
+    TenantMismatch,
     TokenRefused,
 )
 
 __all__ = [
     "AddressUnusable",
+    "DesignMismatch",
+    "DesignUnavailable",
     "DeviceUnavailable",
     "DownloadFailed",
     "ExportUnusable",
@@ -113,11 +125,14 @@ __all__ = [
     "PictureError",
     "PictureTooLarge",
     "PictureUnreadable",
+    "ServerFull",
     "ServerLost",
+    "ServerReadOnly",
     "ServerUnreachable",
     "SourceNotFound",
     "StorageFull",
     "StoreError",
+    "TenantMismatch",
     "TokenRefused",
     "TokenUnsafe",
     "UndoFileUnusable",
