@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 
 from lookalike.asking import Asking
 from lookalike.browsing import Browsing
 from lookalike.deduplicating import Deduplicating
 from lookalike.embed.embedder import Embedder
+from lookalike.errors import DesignUnavailable
 from lookalike.insight.evaluation import Evaluation, evaluate
 from lookalike.insight.groups import Clustering, clusters
 from lookalike.moving import Moving
@@ -19,6 +20,9 @@ from lookalike.records import IndexInfo
 from lookalike.renewing import Renewing
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute
+from lookalike.store.design import LITE_IS_EXACT, CollectionDesign
+from lookalike.store.effort import Curve, known_level
+from lookalike.store.served import ServedStore
 
 __all__ = ["MAX_LIMIT", "Index"]
 
@@ -42,6 +46,9 @@ class Index(Asking, Browsing, Deduplicating, Moving, Renewing):
         metric: str | None = None,
         create: bool = True,
         preload: bool = False,
+        design: CollectionDesign | None = None,
+        tenant: str | None = None,
+        recall: float | None = None,
         settings: Settings | None = None,
     ) -> Index:
         """Open an index, or make an empty one.
@@ -61,12 +68,18 @@ class Index(Asking, Browsing, Deduplicating, Moving, Renewing):
                 one, and whatever an existing one has.
             create: make the index where there is none.
             preload: load the model in the background at once, not when it is first needed.
+            design: how a new collection on a server is kept; by default exact, and whatever an
+                existing one is.
+            tenant: whose pictures these are, in a collection that several tenants share; a new one
+                is made for several where this is given. Nothing of the others is seen or changed.
+            recall: the share of the 10 nearest pictures that searches of an approximate index shall
+                find, as `tune` has measured; by default what the index remembers.
             settings: by default from the environment variables.
 
         Raises:
             ModelError: the model is unknown, or not the one that the index was made with.
-            InvalidSetting: there is no such metric.
-            StoreError: the database cannot be opened, or has another metric.
+            InvalidSetting: there is no such metric, tenant or recall.
+            StoreError: the database cannot be opened, or is kept in another way.
         """
         settings = settings or Settings.from_environment()
         store, embedder = open_store(
@@ -79,6 +92,9 @@ class Index(Asking, Browsing, Deduplicating, Moving, Renewing):
             metric=metric,
             create=create,
             preload=preload,
+            design=design,
+            tenant=tenant,
+            recall=recall,
             settings=settings,
         )
         return cls(store, embedder=embedder, settings=settings)
@@ -111,6 +127,56 @@ class Index(Asking, Browsing, Deduplicating, Moving, Renewing):
             LabelsUnusable: all labels are the same, or all are different.
         """
         return evaluate(self._store, {absolute(path): label for path, label in labels.items()})
+
+    def tune(
+        self,
+        *,
+        questions: int = 100,
+        recall: float | None = None,
+        profile: str | None = None,
+        on_wait: Callable[[int], None] | None = None,
+    ) -> Curve | None:
+        """Measure what recall searches have, by how much of an approximate index they look at.
+
+        The collection keeps the curve, and later searches follow it. All vectors are read once.
+
+        Args:
+            questions: how many pictures of the index are asked with.
+            recall: the level that searches shall have from now on; else 0.95.
+            profile: make the index again as this profile first, on a server; meanwhile the
+                collection cannot be searched.
+            on_wait: is called now and then with how many rows are not in the index yet.
+
+        Returns:
+            The curve; None where every vector is compared, which is exact.
+
+        Raises:
+            InvalidSetting: there is no such level or profile.
+            DesignUnavailable: the database has no such index; it is as it was.
+            StoreError: the server failed, or does not finish its index.
+        """
+        design = CollectionDesign.of(profile) if profile else None
+        level = known_level(recall)
+        store = self._store
+        # Imported here: it is rarely wanted.
+        from lookalike.store import tuning  # noqa: PLC0415
+
+        if isinstance(store, ServedStore) or not store.tunable:
+            if design and not design.plain:
+                raise DesignUnavailable(store.database, LITE_IS_EXACT)
+            return None
+        if design and design.profile != store.design.profile:
+            tuning.redesign(store, design)
+        curve = tuning.tune(store, questions=questions, on_wait=on_wait)
+        if curve and level is not None:
+            tuning.keep_level(store, level)
+        return curve
+
+    @property
+    def untuned(self) -> bool:
+        """Whether its index is approximate, and nobody knows which recall it has."""
+        store = self._store
+        return not store.design.exact and store.curve is None
 
     def __len__(self) -> int:
         """The number of pictures in the index."""

@@ -32,6 +32,7 @@ from lookalike.records import (
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute, is_archive, storable
 from lookalike.sources.reader import Reader
+from lookalike.store.design import known_tenant
 
 if TYPE_CHECKING:
     from lookalike.store import Store
@@ -272,6 +273,7 @@ class Keeping:
         *,
         token: str | None = None,
         collection: str = "images",
+        tenant: str | None = None,
         settings: Settings | None = None,
     ) -> ImportReport:
         """Put all rows of an export into an index, which is made where there is none.
@@ -284,6 +286,7 @@ class Keeping:
             database: as in `Index.open`.
             token: as in `Index.open`.
             collection: as in `Index.open`.
+            tenant: as in `Index.open`.
             settings: by default from the environment variables.
 
         Raises:
@@ -299,6 +302,7 @@ class Keeping:
             database,
             token=token,
             collection=collection,
+            tenant=known_tenant(tenant),
             export=os.fspath(source),
             settings=settings or Settings.from_environment(),
         )

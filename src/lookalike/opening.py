@@ -32,6 +32,8 @@ from lookalike.records import ImageFile
 from lookalike.settings import Settings, default_database
 from lookalike.sources.names import absolute
 from lookalike.store.address import address_of
+from lookalike.store.design import CollectionDesign, known_tenant
+from lookalike.store.effort import known_level
 from lookalike.store.remembered import peek
 from lookalike.store.schema import METRICS, CollectionModel
 
@@ -52,15 +54,19 @@ def open_store(
     metric: str | None,
     create: bool,
     preload: bool,
+    design: CollectionDesign | None,
+    tenant: str | None,
+    recall: float | None,
     settings: Settings,
 ) -> tuple[Store, Embedder | None]:
     """The store of an index, and the embedder that was asked for; None is the index's own.
 
     The arguments and the errors are those of `Index.open`.
     """
-    metric = _known_metric(metric)
+    metric, tenant, recall = _known_metric(metric), known_tenant(tenant), known_level(recall)
     path, token = _located(database, token)
-    served = _served(path, collection)
+    lite = tenant is None and (design is None or design.plain)
+    served = _served(path, collection) if lite else None
     if served:
         remembered: CollectionModel | None = served.model
     else:
@@ -82,7 +88,14 @@ def open_store(
 
         described = _described(embedder, remembered, metric, settings) if create else None
         store = MilvusStore(
-            path, collection, create=described, token=token, wait_s=settings.server_wait_s
+            path,
+            collection,
+            create=described,
+            token=token,
+            wait_s=settings.server_wait_s,
+            design=design,
+            tenant=tenant,
+            recall=recall,
         )
     with contextlib.ExitStack() as undo:
         undo.callback(store.close)
@@ -153,6 +166,7 @@ def open_like(
     *,
     token: str | None,
     collection: str,
+    tenant: str | None,
     export: str,
     settings: Settings,
     otherwise: str = "import it into another database with --db",
@@ -164,6 +178,7 @@ def open_like(
         database: as in `Index.open`.
         token: as in `Index.open`.
         collection: as in `Index.open`.
+        tenant: as in `Index.open`.
         export: is named in errors.
         settings: how long a server is waited for.
         otherwise: what else can be done with vectors of another model.
@@ -173,12 +188,17 @@ def open_like(
         StoreError: the database cannot be opened.
     """
     path, token = _located(database, token)
-    store: Store | None = _served(path, collection)
+    store: Store | None = None if tenant else _served(path, collection)
     if store is None:
         from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
 
         store = MilvusStore(
-            path, collection, create=model, token=token, wait_s=settings.server_wait_s
+            path,
+            collection,
+            create=model,
+            token=token,
+            wait_s=settings.server_wait_s,
+            tenant=tenant,
         )
     made_with = store.model
     if (made_with.fingerprint, made_with.dim) != (model.fingerprint, model.dim):

@@ -31,6 +31,7 @@ from lookalike.cli import (
     reindex,
     search,
     serve,
+    tune,
 )
 from lookalike.cli.logs import Commands, with_log_format
 from lookalike.cli.options import Version
@@ -58,6 +59,7 @@ for _name, _command, _example in (
     ("import", exchange.import_rows, exchange.IMPORT_EXAMPLE),
     ("copy", copy.copy, copy.EXAMPLE),
     ("reindex", reindex.reindex, reindex.EXAMPLE),
+    ("tune", tune.tune, tune.EXAMPLE),
     ("models", models.models, "lookalike models --format json"),
     ("serve", serve.serve, "lookalike serve --open"),
     ("doctor", doctor.doctor, doctor.EXAMPLE),

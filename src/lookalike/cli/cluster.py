@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from lookalike.cli import progress
+from lookalike.cli.keeping import Tenant
 from lookalike.cli.options import Collection, Database, Quiet, Token, Verbose, Version
 from lookalike.cli.show import Column, print_columns, print_lines
 from lookalike.cli.terminal import Terminal, startup_done, visible
@@ -65,6 +66,7 @@ def cluster(
     db: Database = None,
     token: Token = None,
     collection: Collection = "images",
+    tenant: Tenant = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -78,7 +80,7 @@ def cluster(
         raise typer.BadParameter(f"there is no folder {output.parent}", param_hint="--output")
     with (
         Terminal(verbose, quiet=quiet) as terminal,
-        Index.open(db, token=token, collection=collection, create=False) as opened,
+        Index.open(db, token=token, collection=collection, tenant=tenant, create=False) as opened,
     ):
         startup_done()
         with progress.busy("Finding groups", terminal):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from lookalike.cli.keeping import Tenant
 from lookalike.cli.options import Collection, Database, Quiet, Token, Verbose, Version
 from lookalike.cli.progress import busy
 from lookalike.cli.terminal import Terminal, startup_done
@@ -123,6 +124,7 @@ def duplicates(
     db: Database = None,
     token: Token = None,
     collection: Collection = "images",
+    tenant: Tenant = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -148,7 +150,7 @@ def duplicates(
         raise typer.BadParameter(wanted, param_hint="--apply")
     with (
         Terminal(verbose, quiet=quiet) as terminal,
-        Index.open(db, token=token, collection=collection, create=False) as opened,
+        Index.open(db, token=token, collection=collection, tenant=tenant, create=False) as opened,
     ):
         startup_done()
         if undo:

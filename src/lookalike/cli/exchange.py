@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lookalike.cli import progress
+from lookalike.cli.keeping import Tenant
 from lookalike.cli.options import (
     Collection,
     Database,
@@ -39,6 +40,7 @@ def export(
     db: Database = None,
     token: Token = None,
     collection: Collection = "images",
+    tenant: Tenant = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -46,7 +48,7 @@ def export(
     """Write all rows, with their vectors, into files that other programs read."""
     with (
         Terminal(verbose, quiet=quiet) as terminal,
-        Index.open(db, token=token, collection=collection, create=False) as opened,
+        Index.open(db, token=token, collection=collection, tenant=tenant, create=False) as opened,
     ):
         terminal.on_interrupt = "Stopped. What was there before still is."
         startup_done()
@@ -71,6 +73,7 @@ def import_rows(
     db: Database = None,
     token: Token = None,
     collection: Collection = "images",
+    tenant: Tenant = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -83,7 +86,9 @@ def import_rows(
         terminal.on_interrupt = "Stopped. Rows that were written are kept; run it again."
         startup_done()
         with progress.busy("Importing", terminal):
-            report = Index.import_rows(source, db, token=token, collection=collection)
+            report = Index.import_rows(
+                source, db, token=token, collection=collection, tenant=tenant
+            )
         if report_format is Report.json:
             typer.echo(
                 json.dumps(

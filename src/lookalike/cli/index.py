@@ -12,6 +12,17 @@ import typer
 
 from lookalike.cli.index_metrics import MetricsFile, RunMetrics
 from lookalike.cli.index_run import IndexRun
+from lookalike.cli.keeping import (
+    Consistency,
+    IndexParams,
+    IndexType,
+    Mmap,
+    Profile,
+    Replicas,
+    Tenant,
+    Vectors,
+    design_of,
+)
 from lookalike.cli.options import (
     AllFiles,
     Collection,
@@ -97,6 +108,13 @@ def index(
         ),
     ] = None,
     metrics_file: MetricsFile = None,
+    profile: Profile = None,
+    index_type: IndexType = None,
+    index_params: IndexParams = None,
+    vectors: Vectors = None,
+    replicas: Replicas = None,
+    mmap: Mmap = False,
+    consistency: Consistency = None,
     model: Model = None,
     weights: Weights = None,
     device: Device = None,
@@ -104,6 +122,7 @@ def index(
     db: Database = None,
     token: Token = None,
     collection: Collection = "images",
+    tenant: Tenant = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -140,6 +159,16 @@ def index(
             db=db,
             token=token,
             collection=collection,
+            tenant=tenant,
+            design=design_of(
+                profile,
+                index_type=index_type,
+                index_params=index_params,
+                vectors=vectors,
+                replicas=replicas,
+                mmap=mmap,
+                consistency=consistency,
+            ),
             model=model,
             weights=weights,
             metric=metric and metric.value,

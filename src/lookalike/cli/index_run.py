@@ -19,6 +19,7 @@ from lookalike.ingest.scan import Scan, ScanOptions
 from lookalike.ingest.work import Workers
 from lookalike.records import Burst, Change, Fields, IndexReport, Progress
 from lookalike.settings import Settings
+from lookalike.store.design import CollectionDesign
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class IndexRun:
     db: str | None
     token: str | None
     collection: str
+    tenant: str | None
+    design: CollectionDesign | None
     model: str | None
     weights: Path | None
     metric: str | None
@@ -62,6 +65,8 @@ class IndexRun:
             calibration=self.sources,
             collection=self.collection,
             metric=self.metric,
+            design=self.design,
+            tenant=self.tenant,
             settings=self.settings,
         )
 
@@ -71,6 +76,7 @@ class IndexRun:
             self.db,
             token=self.token,
             collection=self.collection,
+            tenant=self.tenant,
             create=False,
             settings=self.settings,
         )

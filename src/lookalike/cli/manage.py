@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lookalike.cli.keeping import Tenant
 from lookalike.cli.options import (
     Collection,
     Database,
@@ -29,6 +30,7 @@ def info(
     db: Database = None,
     token: Token = None,
     collection: Collection = "images",
+    tenant: Tenant = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -36,7 +38,9 @@ def info(
     """Say what is in the index and which model it was made with."""
     with (
         Terminal(verbose, quiet=quiet),
-        Index.open(db, token=token, model=None, collection=collection, create=False) as opened,
+        Index.open(
+            db, token=token, model=None, collection=collection, tenant=tenant, create=False
+        ) as opened,
     ):
         known = dataclasses.asdict(opened.info())
         if report_format is Report.json:
@@ -60,6 +64,7 @@ def remove(
     db: Database = None,
     token: Token = None,
     collection: Collection = "images",
+    tenant: Tenant = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -67,7 +72,9 @@ def remove(
     """Take pictures, or everything below folders, out of the index. The files stay."""
     with (
         Terminal(verbose, quiet=quiet) as terminal,
-        Index.open(db, token=token, model=None, collection=collection, create=False) as opened,
+        Index.open(
+            db, token=token, model=None, collection=collection, tenant=tenant, create=False
+        ) as opened,
     ):
         removed = opened.remove(*paths)
         if not removed:
@@ -83,6 +90,7 @@ def prune(
     db: Database = None,
     token: Token = None,
     collection: Collection = "images",
+    tenant: Tenant = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -93,7 +101,7 @@ def prune(
     """
     with (
         Terminal(verbose, quiet=quiet) as terminal,
-        Index.open(db, token=token, collection=collection, create=False) as opened,
+        Index.open(db, token=token, collection=collection, tenant=tenant, create=False) as opened,
     ):
         paths = opened.prune(dry_run=dry_run)
         if dry_run:
@@ -112,6 +120,7 @@ def relocate(
     db: Database = None,
     token: Token = None,
     collection: Collection = "images",
+    tenant: Tenant = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -119,7 +128,7 @@ def relocate(
     """Tell the index that a folder or drive is at another place now; nothing is embedded."""
     with (
         Terminal(verbose, quiet=quiet) as terminal,
-        Index.open(db, token=token, collection=collection, create=False) as opened,
+        Index.open(db, token=token, collection=collection, tenant=tenant, create=False) as opened,
     ):
         moved = opened.relocate(old, new)
         if not moved:

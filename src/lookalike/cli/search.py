@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lookalike.cli import answering, asking, showing
+from lookalike.cli.keeping import Recall, Tenant
 from lookalike.cli.options import (
     Collection,
     Database,
@@ -40,6 +41,7 @@ def search(
     min_score: answering.MinScore = None,
     auto: answering.Auto = False,
     diverse: answering.Diverse = False,
+    recall: Recall = None,
     hit_format: showing.Format = None,
     null: showing.Null = False,
     output: showing.OutputFile = None,
@@ -54,6 +56,7 @@ def search(
     db: Database = None,
     token: Token = None,
     collection: Collection = "images",
+    tenant: Tenant = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -80,6 +83,8 @@ def search(
             model=model,
             weights=weights,
             collection=collection,
+            tenant=tenant,
+            recall=recall,
             create=False,
             preload=bool(query.pictures),
             settings=settings,
@@ -92,6 +97,9 @@ def search(
                 auto=auto,
                 diverse=diverse,
             )
+            if recall is not None and opened.untuned:
+                terminal.say("It is not known yet which recall this index has; measuring it once.")
+                opened.tune()
             started = time.perf_counter()
             hits = opened.search(query, **dataclasses.asdict(wanted))
             answer = showing.Answer(

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from lookalike.cli.keeping import Tenant
 from lookalike.cli.options import (
     Collection,
     Database,
@@ -79,6 +80,7 @@ def serve(
     db: Database = None,
     token: Token = None,
     collection: Collection = "images",
+    tenant: Tenant = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -108,7 +110,9 @@ def serve(
             settings = dataclasses.replace(settings, server_wait_s=SERVER_WAIT_S)
         with (
             listen(host, port) as listener,
-            Index.open(db, token=token, collection=collection, settings=settings) as opened,
+            Index.open(
+                db, token=token, collection=collection, tenant=tenant, settings=settings
+            ) as opened,
         ):
             if opened.served_by:
                 raise IndexServed(opened.database, opened.served_by, "and one is enough")

@@ -42,7 +42,12 @@ LookalikeError
     ├── CopyIncomplete        the target of a copy lacks rows
     ├── CopyDiffers           a row in it is not as it was in the source
     ├── NothingBefore         nothing is kept that an index was before
-    └── TokenRefused          a server does not accept who asks, or not for this
+    ├── TokenRefused          a server does not accept who asks, or not for this
+    ├── DesignUnavailable     it cannot keep a collection in the way that is asked for
+    ├── DesignMismatch        the collection is kept in another way
+    ├── TenantMismatch        whose rows are meant was not said, or there are no tenants
+    ├── ServerFull            a server has no room for more
+    └── ServerReadOnly        a server was told to refuse
 """
 
 from __future__ import annotations
@@ -87,6 +92,8 @@ from lookalike.errors.model import (
 from lookalike.errors.store import (
     CopyDiffers,
     CopyIncomplete,
+    DesignMismatch,
+    DesignUnavailable,
     IndexIncompatible,
     IndexLocked,
     IndexNotFound,
@@ -95,10 +102,13 @@ from lookalike.errors.store import (
     MetricMismatch,
     NothingBefore,
     OwnerLost,
+    ServerFull,
     ServerLost,
+    ServerReadOnly,
     ServerUnreachable,
     StorageFull,
     StoreError,
+    TenantMismatch,
     TokenRefused,
 )
 
@@ -109,6 +119,8 @@ __all__ = [
     "ClusterUnreachable",
     "CopyDiffers",
     "CopyIncomplete",
+    "DesignMismatch",
+    "DesignUnavailable",
     "DeviceUnavailable",
     "DownloadFailed",
     "ExportUnusable",
@@ -135,11 +147,14 @@ __all__ = [
     "PictureError",
     "PictureTooLarge",
     "PictureUnreadable",
+    "ServerFull",
     "ServerLost",
+    "ServerReadOnly",
     "ServerUnreachable",
     "SourceNotFound",
     "StorageFull",
     "StoreError",
+    "TenantMismatch",
     "TokenRefused",
     "TokenUnsafe",
     "UndoFileUnusable",

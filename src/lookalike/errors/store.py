@@ -157,3 +157,60 @@ class TokenRefused(StoreError):
             f"{database} refuses: the user, password or token is wrong, or may not do this. Give "
             "them as LOOKALIKE_TOKEN=USER:PASSWORD or --token."
         )
+
+
+class DesignUnavailable(StoreError):
+    """This database cannot keep a collection in the way that is asked for; `reason` says why."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        self.database, self.reason = database, reason
+        super().__init__(f"{database} {reason}")
+
+
+class DesignMismatch(StoreError):
+    """The collection is kept in another way; that is settled when it is made."""
+
+    def __init__(self, database: str, collection: str, *, part: str, kept: str, asked: str) -> None:
+        self.database, self.collection = database, collection
+        self.part, self.kept, self.asked = part, kept, asked
+        super().__init__(
+            f"The collection {collection!r} in {database} was made with {part} {kept}, but {asked} "
+            "is asked for. Leave that out to use the collection as it is, or index into another "
+            "(--collection); lookalike tune changes the profile of one that is there."
+        )
+
+
+class TenantMismatch(StoreError):
+    """A collection of several tenants needs the name of one; others know of none."""
+
+    def __init__(self, database: str, collection: str, *, shared: bool) -> None:
+        self.database, self.collection, self.shared = database, collection, shared
+        why = (
+            "belongs to several tenants. Say whose rows are meant: --tenant or LOOKALIKE_TENANT."
+            if shared
+            else "was not made for several tenants. Leave --tenant out, or index into another "
+            "collection with it (--collection)."
+        )
+        super().__init__(f"The collection {collection!r} in {database} {why}")
+
+
+class ServerFull(StoreError):
+    """A server takes no more rows: its memory, its disk or what it allows is used up."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        self.database, self.reason = database, reason
+        super().__init__(
+            f"{database} takes no more ({reason}). Everything committed so far is kept; give the "
+            "server more room, or remove rows, and run the same command again."
+        )
+
+
+class ServerReadOnly(StoreError):
+    """A server was told to refuse writing, or reading."""
+
+    def __init__(self, database: str, reason: str) -> None:
+        self.database, self.reason = database, reason
+        super().__init__(
+            f"{database} refuses for now ({reason}): whoever runs it has switched that off. "
+            "Everything committed so far is kept; run the same command again when it is allowed."
+        )

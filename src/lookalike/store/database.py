@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-Row = dict[str, Any]
+from lookalike.store.design import CollectionDesign
 
-# Exact, so that an index gives the same hits on both. On a server an approximate one would also
-# cut long lists of hits short, as long as its rows are young.
-INDEX_TYPE = "FLAT"
+Row = dict[str, Any]
 
 
 class Database(Protocol):
@@ -32,8 +30,12 @@ class Database(Protocol):
             StoreError: one of its kinds, for everything that goes wrong.
         """
 
-    def load(self, collection: str) -> None:
-        """Make a collection searchable, which its index is not right after opening."""
+    def load(self, collection: str, design: CollectionDesign) -> None:
+        """Make a collection searchable, which its index is not right after opening.
+
+        Raises:
+            DesignUnavailable: it cannot be kept in memory as its design says.
+        """
 
     def get(self, collection: str, ids: Sequence[str], fields: list[str]) -> list[Row]:
         """Those of the rows `ids` that there are, as they are after all writes of this process."""

@@ -30,6 +30,7 @@ from pymilvus.exceptions import MilvusException
 from lookalike.errors import IndexIncompatible, IndexNotFound, IndexNotWritable
 from lookalike.store import filters, lite_files, lite_rows, lite_search
 from lookalike.store.database import Row
+from lookalike.store.design import CollectionDesign
 from lookalike.store.lite_errors import CauseOfFailure, cannot_open, mapped
 from lookalike.store.lite_tables import LiteTables, own_object
 
@@ -67,7 +68,7 @@ class LiteDatabase:
         with self._mapped_errors():
             return getattr(self._client, method)(*args, **options)
 
-    def load(self, collection: str) -> None:
+    def load(self, collection: str, design: CollectionDesign) -> None:
         """Load it, with its search indexes built again if they cannot be read."""
         # It may be another than the one that was named.
         self._files = lite_files.RowFiles(self._path, collection)

@@ -10,17 +10,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pymilvus import DataType, MilvusClient
 
-from lookalike.errors import IndexIncompatible, IndexNotFound, StoreError
+from lookalike.errors import (
+    DesignMismatch,
+    DesignUnavailable,
+    IndexIncompatible,
+    IndexNotFound,
+    StoreError,
+    TenantMismatch,
+)
 from lookalike.records import Fields, ImageRecord, Stamp, Twin
-from lookalike.store import filters, schema
+from lookalike.store import filters, making, schema
 from lookalike.store.address import address_of
-from lookalike.store.database import INDEX_TYPE, Database
+from lookalike.store.database import Database
+from lookalike.store.design import LITE_IS_EXACT, CollectionDesign, known_tenant
+from lookalike.store.designed import DesignedDatabase
+from lookalike.store.effort import LEVEL, Curve, effort_of
 from lookalike.store.nearest import MAX_WINDOW, Nearest
 from lookalike.store.schema import CollectionModel
 from lookalike.store.versions import Versions, behind
@@ -48,6 +58,9 @@ class MilvusStore(Nearest):
         token: str | None = None,
         wait_s: float = 60.0,
         follow: bool = True,
+        design: CollectionDesign | None = None,
+        tenant: str | None = None,
+        recall: float | None = None,
     ) -> None:
         """Open a collection, and make it first where `create` describes it.
 
@@ -58,13 +71,25 @@ class MilvusStore(Nearest):
             token: ``USER:PASSWORD`` or an API key, for a server.
             wait_s: how long a server is waited for that has gone away.
             follow: open the one that has taken its place, where one has.
+            design: how it is kept; None is whatever it is, and exact for a new one.
+            tenant: whose rows these are, in a collection of several tenants; a new one is made for
+                tenants where this is given.
+            recall: the level that its searches shall have, in an approximate index; None is what
+                the collection remembers.
 
         Raises:
             StoreError: one of its kinds.
+            InvalidSetting: no tenant has such a name.
         """
         super().__init__()
+        tenant = known_tenant(tenant)
         self._database = _opened(
-            database, collection, create=create is not None, token=token, wait_s=wait_s
+            database,
+            collection,
+            create=create is not None,
+            token=token,
+            wait_s=wait_s,
+            for_lite=tenant is None and (design is None or design.plain),
         )
         self.database = self._database.shown
         self.name = self.collection = collection
@@ -73,16 +98,10 @@ class MilvusStore(Nearest):
             if not self._database.ask("has_collection", collection):
                 if create is None:
                     raise IndexNotFound(self.database, collection)
-                self._create(create)
+                self._make(create, design or CollectionDesign(), tenant)
             self.collection, properties = self._behind(collection, follow=follow)
-            self.model = self._known_model(properties)
-            try:
-                self._database.load(self.collection)
-            except StoreError:
-                # Another process may have made it just now.
-                if not self._database.ask("list_indexes", self.collection):
-                    self._create_index(self.model.metric)
-                self._database.load(self.collection)
+            self._know(properties, design, tenant, recall)
+            self._load()
             undo.pop_all()
         dim_bytes = 4 * self.model.dim
         self._whole_rows = MESSAGE_BYTES // (schema.METADATA_BYTES + schema.PATH_BYTES + dim_bytes)
@@ -104,6 +123,46 @@ class MilvusStore(Nearest):
             described = self._database.ask("describe_collection", found)
         return described["collection_name"], described["properties"]
 
+    def _make(self, model: CollectionModel, design: CollectionDesign, tenant: str | None) -> None:
+        design = replace(design, tenants=tenant is not None)
+        making.make(self._database, self.collection, model, design)
+
+    def _know(
+        self,
+        properties: Mapping[str, str],
+        asked: CollectionDesign | None,
+        tenant: str | None,
+        recall: float | None,
+    ) -> None:
+        """Take over what the collection says of itself; refuse what does not go with that."""
+        self.model = self._known_model(properties)
+        self.design = kept = CollectionDesign.from_properties(properties)
+        if kept.tenants != (tenant is not None):
+            raise TenantMismatch(self.database, self.collection, shared=kept.tenants)
+        if asked and (other := asked.differs(kept)):
+            part, was, wanted = other
+            raise DesignMismatch(self.database, self.collection, part=part, kept=was, asked=wanted)
+        self.curve = Curve.from_properties(properties)
+        self.level = recall if recall is not None else _number(properties.get(LEVEL))
+        self.effort = effort_of(kept, self.curve, self.level)
+        halves = kept.vectors == "float16"
+        if tenant is not None or halves:
+            self._database = DesignedDatabase(
+                self._database, tenant=tenant, placed=kept.placed, halves=halves
+            )
+
+    def _load(self) -> None:
+        collection, database = self.collection, self._database
+        try:
+            database.load(collection, self.design)
+        except DesignUnavailable:
+            raise
+        except StoreError:
+            # Another process may have made it just now.
+            if not database.ask("list_indexes", collection):
+                self.design = making.create_index(database, collection, self.model, self.design)
+            database.load(collection, self.design)
+
     def _known_model(self, properties: Mapping[str, str]) -> CollectionModel:
         model = CollectionModel.from_properties(properties)
         if model is None:
@@ -118,29 +177,6 @@ class MilvusStore(Nearest):
                 "not know."
             )
         return model
-
-    def _create(self, model: CollectionModel) -> None:
-        rows = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=True)
-        rows.add_field("id", DataType.VARCHAR, is_primary=True, max_length=schema.ID_LENGTH)
-        rows.add_field("path", DataType.VARCHAR, max_length=schema.PATH_BYTES)
-        rows.add_field("content", DataType.VARCHAR, max_length=schema.ID_LENGTH)
-        for name in schema.INTEGER_FIELDS:
-            rows.add_field(name, DataType.INT64)
-        rows.add_field("format", DataType.VARCHAR, max_length=schema.FORMAT_BYTES)
-        rows.add_field(schema.VECTOR_FIELD, DataType.FLOAT_VECTOR, dim=model.dim)
-        self._database.ask(
-            "create_collection",
-            self.collection,
-            schema=rows,
-            properties=model.to_properties(),
-            consistency_level="Session",
-        )
-        self._create_index(model.metric)
-
-    def _create_index(self, metric: str) -> None:
-        index = MilvusClient.prepare_index_params()
-        index.add_index(schema.VECTOR_FIELD, index_type=INDEX_TYPE, metric_type=metric)
-        self._database.ask("create_index", self.collection, index)
 
     def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]:
         """The stamps of those `ids` that have a row."""
@@ -248,10 +284,37 @@ class MilvusStore(Nearest):
         self, vectors: npt.NDArray[np.float32], *, limit: int, condition: str = ""
     ) -> list[list[tuple[str, float]]]:
         """(id, score) of the rows nearest to each of the (n, dim) unit `vectors`, in one call."""
-        found = self._database.search(
-            self.collection, data=list(vectors), limit=limit, filter=condition, output_fields=["id"]
-        )
+        found = self._found(vectors, limit, condition, ["id"])
         return [[(hit["entity"]["id"], float(hit["distance"])) for hit in hits] for hits in found]
+
+    def keep(self, properties: Mapping[str, str]) -> None:
+        """Let the collection remember this."""
+        self._database.ask("alter_collection_properties", self.collection, dict(properties))
+
+    def seal(self) -> None:
+        """Let a server make the index of all that was written."""
+        self._database.ask("flush", self.collection)
+
+    def rows_without_index(self) -> int:
+        """How many rows the index of a server still lacks."""
+        told = self._database.ask("describe_index", self.collection, schema.VECTOR_FIELD)
+        return int(told.get("pending_index_rows", 0))
+
+    def sample(self, rows: int) -> tuple[list[str], npt.NDArray[np.float32]]:
+        """About so many rows by chance: their ids, and (n, dim) float32 unit vectors."""
+        found = self._some(min(rows, self._page_rows), ["id", schema.VECTOR_FIELD])
+        vectors = np.array([row[schema.VECTOR_FIELD] for row in found], np.float32)
+        return [row["id"] for row in found], vectors.reshape(len(found), self.model.dim)
+
+    @property
+    def tunable(self) -> bool:
+        """Whether it is on a server, which may have an index that is not exact."""
+        return self._database.window is not None and self._database.size_bytes() is None
+
+    @property
+    def raw(self) -> Database:
+        """What asks about the collection as a whole; of several tenants, too."""
+        return self._database
 
     def size_bytes(self) -> int | None:
         """Bytes that the database takes on disk; None for a server."""
@@ -263,14 +326,29 @@ class MilvusStore(Nearest):
 
 
 def _opened(
-    database: str, collection: str, *, create: bool, token: str | None, wait_s: float
+    database: str,
+    collection: str,
+    *,
+    create: bool,
+    token: str | None,
+    wait_s: float,
+    for_lite: bool,
 ) -> Database:
     address = address_of(database, token)
     # Imported here: each needs packages that the other does not.
     if address is None:
+        if not for_lite:
+            raise DesignUnavailable(database, LITE_IS_EXACT)
         from lookalike.store.lite import LiteDatabase  # noqa: PLC0415
 
         return LiteDatabase(database, collection, create=create)
     from lookalike.store.server import ServerDatabase  # noqa: PLC0415
 
     return ServerDatabase(address, wait_s=wait_s)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

@@ -1,4 +1,9 @@
-"""The fields of a row, and what a collection remembers about the model that filled it."""
+"""The fields of a row, and what a collection remembers about the model that filled it.
+
+A row's id is the hash of its path. In a collection of several tenants it is that XOR the hash of
+the tenant's name, so that the same path of two tenants has two rows; above `designed` nobody sees
+that.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,10 @@ INTEGER_FIELDS = ("size_bytes", "mtime_ns", "width", "height", "taken_at")
 FACT_FIELDS = ("path", "content", *INTEGER_FIELDS, "format")
 ANIMATED_FIELD = "animated"  # dynamic, and only in the rows of animations
 PHASH_FIELD = "_phash"  # dynamic, too: 16 hex digits; a name that no user would give a field
-OWN_FIELDS = frozenset({"id", *FACT_FIELDS, VECTOR_FIELD, ANIMATED_FIELD, PHASH_FIELD})
+TENANT_FIELD = "_tenant"  # only in collections of several tenants; see `designed`
+OWN_FIELDS = frozenset(
+    {"id", *FACT_FIELDS, VECTOR_FIELD, ANIMATED_FIELD, PHASH_FIELD, TENANT_FIELD}
+)
 RESERVED_FIELDS = OWN_FIELDS | {"_seq", "_partition"}  # the last two are Milvus Lite's own
 # Milvus's limit on the dynamic fields of a row as JSON, less what the own ones take.
 METADATA_BYTES = 65_536 - len(f'"{ANIMATED_FIELD}":true,"{PHASH_FIELD}":"{"0" * 16}",')

@@ -19,6 +19,7 @@ from lookalike.errors import IndexServed
 from lookalike.owner.connection import Owner
 from lookalike.owner.messages import decode, encode
 from lookalike.records import Fields, Hit, ImageRecord, Shard, Stamp, Twin, Vector
+from lookalike.store.design import CollectionDesign
 from lookalike.store.nearest import FIRST_HITS, Background
 from lookalike.store.schema import CollectionModel
 
@@ -56,6 +57,7 @@ class ServedStore:
         self.owner, self.database, self.name = owner, owner.database, collection
         self.served_by: str | None = owner.address
         self.changes = 0
+        self.design, self.curve = CollectionDesign(), None
         served: Served = decode(owner.ask("served"), Served)
         self.model, self.collection = served.model, served.collection
         if collection not in (served.name, served.collection):

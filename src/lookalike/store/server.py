@@ -10,12 +10,19 @@
 - ``insert`` makes a second row with the same id, ``upsert`` replaces the first.
 - What it acknowledges it has in its message queue. It seals and flushes by itself; newer ones
   allow a client hardly any flushes.
+- An index is made of rows that are sealed. Until then they are searched exactly only where it is a
+  FLAT one; for others a server 2.3 looks, once there are some thousand, into 16 of 128 lists of
+  them, whatever effort is asked for. So of an approximate collection what a run has written is
+  flushed at its end, which starts the making of the index.
+- The consistency that a collection is made with is for searches alone: planning always sees what
+  this process has written.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 import threading
 import time
@@ -27,14 +34,25 @@ from pymilvus import MilvusClient
 from pymilvus.client.types import LoadState
 from pymilvus.exceptions import MilvusException
 
-from lookalike.errors import ServerLost, ServerUnreachable, StoreError, TokenRefused
+from lookalike.errors import (
+    DesignUnavailable,
+    IndexIncompatible,
+    ServerFull,
+    ServerLost,
+    ServerReadOnly,
+    ServerUnreachable,
+    StoreError,
+    TokenRefused,
+)
 from lookalike.store import filters
 from lookalike.store.address import Address
 from lookalike.store.database import Row
+from lookalike.store.design import CollectionDesign
 from lookalike.store.schema import CollectionModel
 from lookalike.store.versions import behind
 
 CONNECT_S = 10.0
+SEARCHED_EXACTLY_ROWS = 1000  # young ones, of servers 2.3, before they are searched approximately
 LOAD_S = 1800.0  # loading many million rows takes minutes
 SHORTEST_S = 10.0  # for one request, however little is waited for a server that has gone
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
@@ -45,6 +63,13 @@ _PASSING = frozenset(
     {2, 4, 8, 12, 101, 103, 106, 202, 400, 401, 500, 501, 503, 600, 601, 602}
     | {901, 902, 903, 904, 905, 906}
 )
+# Its memory, its disk, what was allowed, and how many collections, partitions and databases there
+# are; servers before 2.4 say some of these in words only.
+_FULL = frozenset({3, 7, 102, 250, 801})
+_SAYS_FULL = re.compile(r"(memory|disk) (quota|limit) (exceeded|exhausted)|no space left", re.I)
+_DENIED = frozenset({9})
+_SAYS_DENIED = re.compile(r"has been (disabled|denied) by|deny (to )?(write|read)|force deny", re.I)
+_LEAST_VERSION = (2, 3)
 _NOT_READY = 1  # which is also pymilvus's code for whatever has no other
 _GONE = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
@@ -74,6 +99,8 @@ class ServerDatabase:
         self._address, self._wait_s = address, wait_s
         self._client = _connect(address)
         self._lost = False
+        self._design = CollectionDesign()
+        self._young = 0  # rows written since the last flush
         # How often something happened that later reads must see and whose time is not known.
         self._unseen, self._seen = 1, 0
         self._counting = threading.Lock()
@@ -111,9 +138,20 @@ class ServerDatabase:
         why = _reason(error) if busy else _why_silent(self._address)
         return ServerLost(self.shown, self._wait_s, why)
 
-    def load(self, collection: str) -> None:
+    def load(self, collection: str, design: CollectionDesign) -> None:
         """Load it into the server's memory, if it is not there."""
-        self.ask("load_collection", collection, _async=True)
+        self._design = design
+        options = {"replica_number": design.replicas} if design.replicas > 1 else {}
+        try:
+            self.ask("load_collection", collection, _async=True, **options)
+        except StoreError as error:
+            if options and re.search(r"nodes? not enough|insufficient|replica", str(error)):
+                raise DesignUnavailable(
+                    self.shown,
+                    f"cannot keep {design.replicas} replicas: it has not as many query nodes "
+                    f"({_said(error)}).",
+                ) from error
+            raise
         deadline = time.monotonic() + LOAD_S
         while self.ask("get_load_state", collection)["state"] != LoadState.Loaded:
             if time.monotonic() > deadline:
@@ -150,7 +188,12 @@ class ServerDatabase:
 
     def search(self, collection: str, **options: Any) -> list[list[Row]]:
         """Find the nearest rows."""
-        found: list[list[Row]] = self._read("search", collection, **options)
+        found: list[list[Row]]
+        if self._design.consistency == "session":
+            found = self._read("search", collection, **options)
+        else:
+            level = self._design.consistency.capitalize()
+            found = self.ask("search", collection, consistency_level=level, **options)
         return found
 
     def _read(self, method: str, collection: str, **options: Any) -> Any:
@@ -165,6 +208,8 @@ class ServerDatabase:
     def write(self, collection: str, rows: list[Row]) -> None:
         """Hand rows to the server's message queue."""
         self.ask("upsert", collection, rows)
+        with self._counting:
+            self._young += len(rows)
 
     def delete(self, collection: str, ids: list[str]) -> None:
         """Hand the ids to the server's message queue."""
@@ -173,7 +218,13 @@ class ServerDatabase:
             self._unseen += 1
 
     def flush(self, collection: str) -> None:
-        """The server does that by itself."""
+        """The server does that by itself, but the index of an approximate one would be late."""
+        if self._design.exact:
+            return
+        with self._counting:
+            young, self._young = self._young, 0
+        if young >= SEARCHED_EXACTLY_ROWS:
+            self.ask("flush", collection)
 
     def size_bytes(self) -> None:
         """Servers do not tell."""
@@ -203,17 +254,27 @@ def remembered(address: Address, collection: str, *, wait_s: float) -> Collectio
 def _connect(address: Address) -> Any:
     scheme = "https" if address.secure else "http"
     try:
-        return MilvusClient(
+        client = MilvusClient(
             f"{scheme}://{address.host}:{address.port}",
             token=address.token,
             db_name=address.db_name,
             timeout=CONNECT_S,
             dedicated=True,  # others are never closed
         )
+        version = str(client.get_server_version(timeout=CONNECT_S))
     except (MilvusException, grpc.RpcError) as error:
         if _code(error.__cause__ or error) in _REFUSED:
             raise TokenRefused(address.uri) from error
         raise ServerUnreachable(address.uri, _why_silent(address)) from error
+    number = re.search(r"(\d+)\.(\d+)", version)  # a managed service may say something else
+    if number and (int(number[1]), int(number[2])) < _LEAST_VERSION:
+        client.close()
+        least = ".".join(map(str, _LEAST_VERSION))
+        raise IndexIncompatible(
+            f"{address.uri} runs Milvus {version}, but lookalike needs {least} or newer. Update "
+            "the server, or name another with --db."
+        )
+    return client
 
 
 def _why_silent(address: Address) -> str:
@@ -239,11 +300,20 @@ def _passes(error: Exception) -> bool:
 
 
 def _mapped(shown: str, error: Exception) -> StoreError:
-    if _code(error) in _REFUSED:
+    code, reason = _code(error), _reason(error)
+    if code in _REFUSED:
         return TokenRefused(shown)
-    return StoreError(f"{shown} failed: {_reason(error)}.")
+    if code in _FULL or _SAYS_FULL.search(reason):
+        return ServerFull(shown, reason)
+    if code in _DENIED or _SAYS_DENIED.search(reason):
+        return ServerReadOnly(shown, reason)
+    return StoreError(f"{shown} failed: {reason}.")
 
 
 def _reason(error: Exception) -> str:
     text = error.details() if isinstance(error, grpc.RpcError) else getattr(error, "message", "")
     return (text or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def _said(error: StoreError) -> str:
+    return str(error).partition(" failed: ")[2].rstrip(".") or str(error)
