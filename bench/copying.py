@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from bench.measure import arguments, in_fresh_process, peak_rss_mb, publish
+from measure import arguments, in_fresh_process, peak_rss_mb, publish
 from pymilvus import MilvusClient
 from tests.milvus_server import TOKEN, MilvusServer
 
