@@ -11,8 +11,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-# Ray reports its use over the network unless this is said before it is imported.
+# Said before Ray is imported: it reports its use over the network else, and its core prints what
+# is raised as well.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
 import ray
 import ray.data
