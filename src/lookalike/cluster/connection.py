@@ -46,7 +46,7 @@ def connected(address: str) -> Iterator[None]:
     options: dict[str, Any] = {}
     if address == LOCAL:
         options = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    with _signals_kept():
+    with _signals_kept(), _core_unheard():
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
         except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
@@ -66,6 +66,20 @@ def listening(address: str) -> bool:
             return True
     except (OSError, ValueError, OverflowError):
         return False
+
+
+@contextlib.contextmanager
+def _core_unheard() -> Iterator[None]:
+    """Ray's core says on stderr itself that it has been told to say nothing."""
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 @contextlib.contextmanager

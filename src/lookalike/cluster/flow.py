@@ -29,6 +29,7 @@ CHUNKS_AHEAD = 2  # for each worker, in the queue
 # A worker that is out of memory is started again and again; one whose machine is lost is tried a
 # few times each second until the cluster has noticed that.
 RETRIES = 60
+ENDED_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Flow:
                 max_concurrent_calls_per_actor=CALLS_AT_ONCE,
                 enable_true_multi_threading=True,
             ),
-            max_task_retries=RETRIES,
+            ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},
         )
         self._collecting = threading.Thread(target=self._collect, name="lookalike-ray", daemon=True)
         self._collecting.start()
@@ -149,7 +150,9 @@ class Flow:
         at: TracebackType | None,
     ) -> None:
         with contextlib.suppress(RayError):
-            self._chunks.shutdown(force=True)
+            self._chunks.shutdown(force=True)  # so that reading fails, if it has not ended
+        # Asked when there is no connection any more, Ray would make a new one.
+        self._collecting.join(ENDED_WITHIN_S)
 
 
 _UNKNOWN = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)
