@@ -101,7 +101,7 @@ class Flow:
                 max_concurrent_calls_per_actor=CALLS_AT_ONCE,
                 enable_true_multi_threading=True,
             ),
-            ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},
+            max_task_retries=RETRIES,
         )
         self._collecting = threading.Thread(target=self._collect, name="lookalike-ray", daemon=True)
         self._collecting.start()
