@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-server test lint format model samples clean
+.PHONY: demo demo-server test test-cluster lint format model samples clean
 
 demo: .venv/core  ## index the sample pictures and search them
 	$(BIN)/lookalike demo
@@ -14,6 +14,9 @@ demo-server: .venv/server  ## index the sample pictures and open the page to sea
 test: .venv/dev  ## all tests
 	scripts/install_chromium.sh
 	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+test-cluster: .venv/cluster  ## indexing on a Ray cluster of three nodes on this machine
+	$(BIN)/python -m pytest tests/cluster
 
 lint: .venv/dev  ## style, types, layers
 	$(BIN)/ruff format --check .
@@ -45,4 +48,8 @@ clean:
 
 .venv/dev: .venv/core
 	$(PIP_INSTALL) --no-compile -e '.[dev]'
+	touch $@
+
+.venv/cluster: .venv/dev
+	$(PIP_INSTALL) --no-compile -e '.[dev,cluster]'
 	touch $@

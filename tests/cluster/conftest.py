@@ -1,13 +1,17 @@
-"""A Ray cluster of several nodes on this machine, and an index on the real Milvus server."""
+"""Ray clusters of several nodes on this machine, and an index on the real Milvus server."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-import pytest
 
 # Before Ray is imported: nothing is sent, and a node that is gone is noticed soon.
 os.environ |= {
@@ -17,24 +21,64 @@ os.environ |= {
     "RAY_health_check_failure_threshold": "3",
 }
 
-pytest.importorskip("ray", reason="it needs lookalike[cluster]: make test-cluster")
+import pytest
+from ray.cluster_utils import Cluster
 
-NODES = 3
+from lookalike import Index
+from tests.conftest import Outcome
+from tests.milvus_server import TOKEN, MilvusServer
+
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
 
 
-@pytest.fixture
-def cluster() -> Iterator[Any]:
-    """A cluster of three nodes of one core each, that a test may take to pieces."""
-    from ray.cluster_utils import Cluster  # noqa: PLC0415
-
+@contextmanager
+def nodes(count: int) -> Iterator[Any]:
+    """A cluster of nodes of one core each."""
     started = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
-    for _ in range(NODES - 1):
+    for _ in range(count - 1):
         started.add_node(**NODE)
-    yield started
-    started.shutdown()
+    try:
+        yield started
+    finally:
+        started.shutdown()
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an index lies on the server."""
+
+    uri: str
+    collection: str
+
+    def open(self) -> Index:
+        return Index.open(self.uri, token=TOKEN, collection=self.collection)
+
+    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+        """``lookalike index`` into it, in a process of its own."""
+        variables = {**os.environ, "LOOKALIKE_DB": self.uri, "LOOKALIKE_TOKEN": TOKEN}
+        command = [sys.executable, "-m", "lookalike", "index", "--collection", self.collection]
+        return subprocess.Popen(
+            [*command, *map(str, words)],
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for_rows(self, least: int) -> None:
+        """Until so many pictures are in it."""
+        with self.open() as index:
+            while len(index) < least:
+                time.sleep(0.2)
+
+
+def outcome_of(process: subprocess.Popen[str]) -> Outcome:
+    """What a process says until it ends."""
+    out, err = process.communicate(timeout=200)
+    return Outcome(process.returncode, out, err)
 
 
 @pytest.fixture
-def collection() -> str:
-    return f"images_{uuid.uuid4().hex}"
+def target(milvus_server: MilvusServer) -> Target:
+    """A new collection."""
+    return Target(milvus_server.uri, f"images_{uuid.uuid4().hex}")

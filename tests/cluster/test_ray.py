@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import socket
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lookalike import Index, Progress
+from lookalike import Index, Progress, WorkerFailed
 from lookalike.cluster import RayWorkers, driver
-from lookalike.records import ImageRecord
-from tests.milvus_server import TOKEN, MilvusServer
+from lookalike.embed.presets import DEFAULT_MODEL
+from lookalike.ingest.pipeline import Committed
+from lookalike.ingest.work import Chunk, Job
+from lookalike.records import ImageFile, ImageRecord, Stamp
+from lookalike.settings import Settings
+from lookalike.store.milvus import MilvusStore
+from lookalike.store.schema import CollectionModel
+from tests.cluster.conftest import Target, nodes, outcome_of
+from tests.milvus_server import TOKEN
 
 # Ray warns of itself.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def many(samples: Path, tmp_path: Path) -> Path:
+    """Pictures under three names each, one that is none, and no other files."""
+    folder = tmp_path / "photos"
+    for number in range(3):
+        for group in ("birds", "flowers", "trees"):
+            shutil.copytree(samples / group, folder / str(number) / group)
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    return folder
 
 
 def rows(index: Index) -> dict[str, ImageRecord]:
@@ -23,7 +43,7 @@ def rows(index: Index) -> dict[str, ImageRecord]:
 
 
 def assert_same_rows(ours: Index, theirs: Index) -> None:
-    """Same ids, contents and fields; vectors as batches of other sizes give them."""
+    """Same paths, contents and fields; vectors as batches of other sizes give them."""
     found, expected = rows(ours), rows(theirs)
     assert found.keys() == expected.keys()
     for path, row in found.items():
@@ -33,38 +53,130 @@ def assert_same_rows(ours: Index, theirs: Index) -> None:
         assert np.dot(row.vector, other.vector) > 0.999
 
 
-def test_a_run_on_three_nodes_of_which_one_is_killed_gives_the_rows_of_a_local_run(
-    cluster: Any,
-    samples: Path,
-    tmp_path: Path,
-    milvus_server: MilvusServer,
-    collection: str,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_run_of_whose_three_nodes_one_is_killed_gives_the_rows_of_a_local_run(
+    many: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photos = tmp_path / "photos"
-    for number in range(3):
-        shutil.copytree(
-            samples,
-            photos / str(number),
-            ignore=lambda _, names: [n for n in names if n.endswith(".md")],
-        )
-    (photos / "broken.jpg").write_bytes(b"no picture")
-    monkeypatch.setattr(driver, "CHUNK_FILES", 8)
+    monkeypatch.setattr(driver, "CHUNK_FILES", 6)
+    fields = {path: {"n": number} for number, path in enumerate(sorted(many.rglob("*.jpg")))}
     killed = []
+    with nodes(3) as cluster, target.open() as index, Index.open(tmp_path / "local.db") as local:
 
-    def kill_one(progress: Progress) -> None:
-        if progress.added > 20 and not killed:
-            killed.append(cluster.list_all_nodes()[-1])
-            cluster.remove_node(killed[0], allow_graceful=False)
+        def kill_one(progress: Progress) -> None:
+            if progress.added > 20 and not killed:
+                killed.append(True)
+                cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
 
-    workers = RayWorkers(cluster.address, token=TOKEN)
-    with (
-        Index.open(milvus_server.uri, token=TOKEN, collection=collection) as index,
-        Index.open(tmp_path / "local.db") as local,
-    ):
-        ours = index.add(photos, workers=workers, on_progress=kill_one)
-        theirs = local.add(photos)
+        workers = RayWorkers(cluster.address, token=TOKEN)
+        ours = index.add(many, metadata=fields, workers=workers, on_progress=kill_one)
+        theirs = local.add(many, metadata=fields)
         assert killed
         assert_same_rows(index, local)
+        # What the lost node had committed, but not told, is counted as unchanged.
         assert ours.total == theirs.total == ours.added + ours.unchanged
         assert ours.skipped == theirs.skipped
+
+        # And then what a second run does, on what is left of the cluster.
+        moved = many / "0" / "birds"
+        moved.rename(many / "0" / "animals")
+        next(iter((many / "1" / "trees").iterdir())).unlink()
+        again, expected = index.add(many, workers=workers), local.add(many)
+        assert (again.moved, again.removed) == (expected.moved, expected.removed) == (12, 1)
+        assert again.unchanged == expected.unchanged
+        assert_same_rows(index, local)
+
+
+@pytest.fixture(scope="module")
+def two() -> Any:
+    """The address of a cluster of two nodes that tests leave as it is."""
+    with nodes(2) as cluster:
+        yield cluster.address
+
+
+def test_the_command_says_what_a_local_run_says_and_goes_on_after_ctrl_c(
+    two: str, many: Path, target: Target, tmp_path: Path
+) -> None:
+    words = [many, "--ray", two, "--format", "json", "--report", tmp_path / "skipped.json"]
+    first = target.start(*words)
+    target.wait_for_rows(1)
+    first.send_signal(signal.SIGINT)
+    stopped = outcome_of(first)
+    assert (stopped.code, stopped.out) == (130, "")
+    assert stopped.err.splitlines()[-1].startswith("lookalike: Stopped. ")
+    done = outcome_of(target.start(*words, "--strict"))
+    assert done.code == 1  # for something was skipped
+    assert done.json["added"] + done.json["unchanged"] == done.json["total"] == 90
+    broken = str(many / "broken.jpg")
+    assert [skipped["path"] for skipped in done.json["skipped"]] == [broken]
+    assert broken in (tmp_path / "skipped.json").read_text(encoding="utf-8")
+    assert not [line for line in done.err.splitlines() if "pictures/s" not in line]
+
+
+def test_a_worker_that_does_not_see_a_file_costs_no_row(
+    two: str, many: Path, target: Target
+) -> None:
+    with target.open() as index:
+        before = index.add(many, workers=RayWorkers(two, token=TOKEN)).total
+        file = next((many / "0").rglob("*.jpg"))
+        file.rename(many.parent / "out of sight.jpg")
+        told: list[Committed] = []
+        job = Job(
+            database=index.database,
+            collection=target.collection,
+            settings=Settings(),
+            checksum=False,
+            may_be_known=True,
+        )
+        # As if this machine, which scans, saw it, changed.
+        RayWorkers(two, token=TOKEN).work(
+            [Chunk([ImageFile(file.as_posix(), Stamp(1, 1))])], job, told.append
+        )
+        (skipped,) = [item for committed in told for item in committed.skipped]
+        assert (skipped.path, skipped.reason) == (str(file), "the file does not exist")
+        assert sum(committed.removed for committed in told) == 0
+        assert len(index) == before
+
+
+def test_workers_with_another_model_write_nothing(two: str, many: Path, target: Target) -> None:
+    own = CollectionModel(model=DEFAULT_MODEL, fingerprint="f" * 32, dim=384)
+    store = MilvusStore(target.uri, target.collection, create=own, token=TOKEN)
+    job = Job(
+        database=store.database,
+        collection=target.collection,
+        settings=Settings(),
+        checksum=False,
+        may_be_known=False,
+    )
+    file = next(many.rglob("*.jpg"))
+    with pytest.raises(WorkerFailed, match=r"On the worker at .*: The index was made") as failure:
+        RayWorkers(two, token=TOKEN).work(
+            [Chunk([ImageFile(file.as_posix(), Stamp(1, 1))])], job, lambda committed: None
+        )
+    assert failure.value.kind == "ModelUnusable"
+    assert store.count() == 0
+    store.close()
+
+
+def test_a_cluster_that_is_not_there_is_told_in_one_line(many: Path, target: Target) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    for wrong in (address, f"ray://{address}", "nonsense"):
+        outcome = outcome_of(target.start(many, "--ray", wrong))
+        assert (outcome.code, outcome.out, outcome.err.count("\n")) == (1, "", 1)
+        assert f"No Ray cluster can be used at {wrong} (nothing listens there)" in outcome.err
+
+
+def test_a_head_that_is_killed_ends_the_run_in_one_line_and_loses_nothing(
+    many: Path, target: Target
+) -> None:
+    with nodes(2) as cluster:
+        running = target.start(many, "--ray", cluster.address)
+        target.wait_for_rows(1)
+        cluster.head_node.kill_gcs_server()
+        outcome = outcome_of(running)
+    lines = [line for line in outcome.err.splitlines() if "pictures/s" not in line]
+    assert (outcome.code, outcome.out, len(lines)) == (1, "", 1)
+    assert "has failed" in lines[0]
+    assert "run the same command again" in lines[0]
+    finished = outcome_of(target.start(many, "--format", "json"))
+    assert finished.json["unchanged"] > 0
+    assert finished.json["total"] == 90

@@ -141,6 +141,7 @@ def index(
         raise typer.BadParameter(
             "it goes with neither --watch nor --dry-run", param_hint="--ray" if ray else "--shard"
         )
+    part = shard_of(shard)
     sources, patterns = paths or [], tuple(exclude or ())
     options = ScanOptions(patterns, all_files=all_files, one_file_system=one_file_system)
     with Terminal(verbose, quiet=quiet) as terminal:
@@ -149,7 +150,7 @@ def index(
         if report_file:
             check_report(report_file)
         folders = Scan(sources, options=options).folders
-        part, workers = shard_of(shard), workers_at(ray, db=db, token=token, weights=weights)
+        workers = workers_at(ray, db=db, token=token, weights=weights)
         run = IndexRun(
             sources=sources,
             from_file=from_file,

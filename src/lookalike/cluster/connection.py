@@ -11,8 +11,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-# Ray reports its use over the network unless this is said before it is imported.
+# Said before Ray is imported: it reports its use over the network else, and its core prints what
+# is raised as well.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
 import ray
 import ray.data
@@ -44,7 +46,7 @@ def connected(address: str) -> Iterator[None]:
     options: dict[str, Any] = {}
     if address == LOCAL:
         options = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    with _signals_kept():
+    with _signals_kept(), _core_unheard():
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
         except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
@@ -64,6 +66,20 @@ def listening(address: str) -> bool:
             return True
     except (OSError, ValueError, OverflowError):
         return False
+
+
+@contextlib.contextmanager
+def _core_unheard() -> Iterator[None]:
+    """Ray's core says on stderr itself that it has been told to say nothing."""
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,6 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 from ray.exceptions import RayError
 from ray.util.queue import Full, Queue
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lookalike.cluster.connection import listening, ray
 from lookalike.cluster.worker import Assignment, ChunkWorker, Numbered, Outcome
@@ -30,6 +29,7 @@ CHUNKS_AHEAD = 2  # for each worker, in the queue
 # A worker that is out of memory is started again and again; one whose machine is lost is tried a
 # few times each second until the cluster has noticed that.
 RETRIES = 60
+ENDED_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,8 @@ class Flow:
         """Start to take chunks."""
         self.failure, self.ended = "", False
         self._head = "" if ray.util.client.ray.is_connected() else _head()
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._chunks = Queue(
-            crew.workers * CHUNKS_AHEAD, {"num_cpus": 0, "scheduling_strategy": here}
-        )
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+        self._chunks = Queue(crew.workers * CHUNKS_AHEAD, {"num_cpus": 0, "label_selector": here})
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         context = DataContext.get_current()
         context.enable_progress_bars = False
@@ -87,8 +85,8 @@ class Flow:
         self._dataset = ray.data.read_datasource(
             _Waiting(self._chunks),
             override_num_blocks=1,
-            # What it has taken out of the queue would be lost with it, so it is not done again.
-            ray_remote_args={"num_cpus": 0, "scheduling_strategy": here, "max_retries": 0},
+            num_cpus=0,
+            label_selector=here,
         ).map_batches(
             ChunkWorker,
             fn_constructor_args=[assignment],
@@ -152,7 +150,9 @@ class Flow:
         at: TracebackType | None,
     ) -> None:
         with contextlib.suppress(RayError):
-            self._chunks.shutdown(force=True)
+            self._chunks.shutdown(force=True)  # so that reading fails, if it has not ended
+        # Asked when there is no connection any more, Ray would make a new one.
+        self._collecting.join(ENDED_WITHIN_S)
 
 
 _UNKNOWN = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)
@@ -174,6 +174,7 @@ class _Waiting(Datasource):
         def read() -> Iterator[pa.Table]:
             while (item := chunks.get()) is not None:
                 yield pa.table({"chunk": [item]})
+            chunks.put(None)  # for this task again, if it was lost and is done again
 
         return [ReadTask(read, _UNKNOWN)]
 
