@@ -18,7 +18,7 @@ from measure import arguments, pictures_in, publish
 
 from lookalike import load_embedder
 from lookalike.query.cutoff import BEST_HITS, least_cosine
-from lookalike.store.nearest import SAMPLE_ROWS, Background
+from lookalike.store.sampling import SAMPLE_ROWS, Background
 
 HITS = 50
 FIXED = np.linspace(-0.2, 1.0, 241)

@@ -64,6 +64,11 @@ class MilvusServer:
         """Whether it was started, and not killed."""
         return self._process is not None
 
+    @property
+    def pid(self) -> int:
+        """The process of Milvus itself."""
+        return self._pid
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to Milvus alone; what forwards the port goes on."""
         os.kill(self._pid, number)

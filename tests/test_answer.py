@@ -23,7 +23,7 @@ from lookalike.query.cutoff import least_cosine
 from lookalike.records import Hit, ImageRecord, Stamp, row_id
 from lookalike.store import nearest
 from lookalike.store.milvus import MilvusStore
-from lookalike.store.nearest import Background
+from lookalike.store.sampling import Background
 from lookalike.store.schema import METRICS, CollectionModel
 from tests.conftest import KINDS, Outcome, Place, new_place
 

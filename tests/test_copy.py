@@ -297,6 +297,7 @@ def test_rows_that_do_not_arrive_as_they_were_are_found_and_named() -> None:
         copying.copy(Rows(RECORDS), Careless(lambda each: None if each is lost else each))  # type: ignore[arg-type]
     half = lost.vector.astype(np.float16).astype(np.float32)
     assert copying.copy(Rows(RECORDS), spoiled(vector=half)).checked == 40
+    changes: dict[str, Any]
     for changes in (
         {"vector": np.full(8, np.nan, np.float32)},
         {"vector": lost.vector + np.float32(2e-3)},

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lookalike.errors import InvalidSetting
 from lookalike.keeping import Keeping
@@ -14,6 +15,10 @@ from lookalike.opening import is_same_database, open_existing, open_like
 from lookalike.records import CopyProgress, CopyReport
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute
+
+if TYPE_CHECKING:
+    from lookalike.store import Store
+    from lookalike.store.design import CollectionDesign
 
 Place = str | os.PathLike[str]
 
@@ -31,6 +36,9 @@ class Moving(Keeping):
         to_token: str | None = None,
         collection: str = "images",
         to_collection: str | None = None,
+        tenant: str | None = None,
+        to_tenant: str | None = None,
+        design: CollectionDesign | None = None,
         exact: bool = False,
         rewrite: bool = False,
         on_progress: Callable[[CopyProgress], None] | None = None,
@@ -50,6 +58,9 @@ class Moving(Keeping):
             to_token: for the target.
             collection: name of the source's collection.
             to_collection: name of the target's; by default the same.
+            tenant: whose rows, of a source that several share.
+            to_tenant: whose they shall be, in a target that several share.
+            design: how a new target is kept; by default as the source is, if that is a server, too.
             exact: remove rows of the target that the source does not have.
             rewrite: write rows, too, whose facts and fields the target has already.
             on_progress: is called in this thread, now and then; what it raises ends the copy.
@@ -69,7 +80,9 @@ class Moving(Keeping):
         if exact and (from_file or to_file):
             raise InvalidSetting("exact", exact, "left out where one of both is an export")
         to_collection = to_collection or collection
-        names = {None} if from_file and to_file else {collection, to_collection}
+        names = (
+            {None} if from_file and to_file else {(collection, tenant), (to_collection, to_tenant)}
+        )
         if from_file == to_file and len(names) == 1 and is_same_database(source, target):
             raise InvalidSetting("the target", os.fspath(target), "another than the source")
         # Imported here: searches do without.
@@ -82,7 +95,13 @@ class Moving(Keeping):
             else:
                 rows = known = opened.enter_context(
                     contextlib.closing(
-                        open_existing(source, token=token, collection=collection, settings=settings)
+                        open_existing(
+                            source,
+                            token=token,
+                            collection=collection,
+                            tenant=tenant,
+                            settings=settings,
+                        )
                     )
                 )
             if to_file:
@@ -90,17 +109,21 @@ class Moving(Keeping):
                 copied = export.copy(rows, place, on_progress=on_progress)
                 total, shown = copied.rows, os.fspath(target)
             else:
+                if design is None and known and "://" in os.fspath(target):
+                    design = known.design
                 into = open_like(
                     rows.model,
                     target,
                     token=to_token,
                     collection=to_collection,
+                    tenant=to_tenant,
                     export=os.fspath(source),
                     settings=settings,
+                    design=design,
                     otherwise="copy it into another database, or with --to-collection",
                 )
                 opened.enter_context(contextlib.closing(into))
-                if known and (known.database, known.collection) == (into.database, into.collection):
+                if known and tenant == to_tenant and _is_same(known, into):
                     raise InvalidSetting("the target", to_collection, "another than the source")
                 copied = copying.copy(
                     rows,
@@ -119,6 +142,10 @@ class Moving(Keeping):
             target=shown,
             seconds=time.perf_counter() - started,
         )
+
+
+def _is_same(one: Store, other: Store) -> bool:
+    return (one.database, one.collection) == (other.database, other.collection)
 
 
 def _is_export(place: Place) -> bool:

@@ -169,6 +169,7 @@ def open_like(
     tenant: str | None,
     export: str,
     settings: Settings,
+    design: CollectionDesign | None = None,
     otherwise: str = "import it into another database with --db",
 ) -> Store:
     """The store of an index that rows of an export can be put into; it is made where there is none.
@@ -181,6 +182,7 @@ def open_like(
         tenant: as in `Index.open`.
         export: is named in errors.
         settings: how long a server is waited for.
+        design: as in `Index.open`.
         otherwise: what else can be done with vectors of another model.
 
     Raises:
@@ -188,7 +190,8 @@ def open_like(
         StoreError: the database cannot be opened.
     """
     path, token = _located(database, token)
-    store: Store | None = None if tenant else _served(path, collection)
+    lite = tenant is None and (design is None or design.plain)
+    store: Store | None = _served(path, collection) if lite else None
     if store is None:
         from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
 
@@ -198,6 +201,7 @@ def open_like(
             create=model,
             token=token,
             wait_s=settings.server_wait_s,
+            design=design,
             tenant=tenant,
         )
     made_with = store.model
@@ -218,6 +222,7 @@ def open_existing(
     *,
     token: str | None,
     collection: str,
+    tenant: str | None,
     settings: Settings,
 ) -> Store:
     """The store of an index, whose model need not be on this machine.
@@ -227,11 +232,18 @@ def open_existing(
         StoreError: the database cannot be opened.
     """
     path, token = _located(database, token)
-    if served := _served(path, collection):
+    if tenant is None and (served := _served(path, collection)):
         return served
     from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
 
-    return MilvusStore(path, collection, create=None, token=token, wait_s=settings.server_wait_s)
+    return MilvusStore(
+        path,
+        collection,
+        create=None,
+        token=token,
+        wait_s=settings.server_wait_s,
+        tenant=tenant,
+    )
 
 
 def open_itself(
@@ -240,10 +252,11 @@ def open_itself(
     token: str | None,
     collection: str,
     create: CollectionModel | None,
+    design: CollectionDesign | None,
     follow: bool,
     settings: Settings,
 ) -> MilvusStore:
-    """The store of a collection, which no server may have open; `follow` is as in `MilvusStore`.
+    """The store of a collection, which no server may have open; the rest is as in `MilvusStore`.
 
     Raises:
         IndexServed: one has.
@@ -257,7 +270,13 @@ def open_itself(
     from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
 
     return MilvusStore(
-        path, collection, create=create, token=token, wait_s=settings.server_wait_s, follow=follow
+        path,
+        collection,
+        create=create,
+        token=token,
+        wait_s=settings.server_wait_s,
+        design=design,
+        follow=follow,
     )
 
 

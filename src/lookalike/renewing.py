@@ -18,6 +18,7 @@ from lookalike.settings import Settings
 from lookalike.store.schema import CollectionModel
 
 if TYPE_CHECKING:
+    from lookalike.store.design import CollectionDesign
     from lookalike.store.milvus import MilvusStore
 
 Opened = Callable[..., contextlib.AbstractContextManager["MilvusStore"]]
@@ -174,13 +175,18 @@ def _opener(
 ) -> Opened:
     @contextlib.contextmanager
     def opened(
-        collection: str, *, create: CollectionModel | None = None, follow: bool = True
+        collection: str,
+        *,
+        create: CollectionModel | None = None,
+        design: CollectionDesign | None = None,
+        follow: bool = True,
     ) -> Iterator[MilvusStore]:
         store = open_itself(
             database,
             token=token,
             collection=collection,
             create=create,
+            design=design,
             follow=follow,
             settings=settings,
         )
@@ -201,7 +207,8 @@ def _new(opened: Opened, old: MilvusStore, model: CollectionModel) -> Iterator[M
             if first.model.fingerprint == model.fingerprint and first.collection == old.name:
                 yield first
                 return
-    with opened(f"{old.name}__{model.fingerprint[:8]}", create=model, follow=False) as new:
+    beside = f"{old.name}__{model.fingerprint[:8]}"
+    with opened(beside, create=model, design=old.design, follow=False) as new:
         if new.model.fingerprint != model.fingerprint:
             raise IndexIncompatible(
                 f"The collection {new.collection!r} in {new.database} has vectors of another model "

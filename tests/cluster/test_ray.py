@@ -58,7 +58,7 @@ def test_a_run_of_whose_three_nodes_one_is_killed_gives_the_rows_of_a_local_run(
 ) -> None:
     monkeypatch.setattr(driver, "CHUNK_FILES", 6)
     fields = {path: {"n": number} for number, path in enumerate(sorted(many.rglob("*.jpg")))}
-    killed = []
+    killed: list[bool] = []
     with nodes(3) as cluster, target.open() as index, Index.open(tmp_path / "local.db") as local:
 
         def kill_one(progress: Progress) -> None:
@@ -95,7 +95,15 @@ def two() -> Any:
 def test_the_command_says_what_a_local_run_says_and_goes_on_after_ctrl_c(
     two: str, many: Path, target: Target, tmp_path: Path
 ) -> None:
-    words = [many, "--ray", two, "--format", "json", "--report", tmp_path / "skipped.json"]
+    words: list[str | Path] = [
+        many,
+        "--ray",
+        two,
+        "--format",
+        "json",
+        "--report",
+        tmp_path / "skipped.json",
+    ]
     first = target.start(*words)
     target.wait_for_rows(1)
     first.send_signal(signal.SIGINT)

@@ -9,6 +9,17 @@ from typing import Annotated
 import typer
 
 from lookalike.cli import progress
+from lookalike.cli.keeping import (
+    PANEL,
+    Consistency,
+    IndexParams,
+    IndexType,
+    Mmap,
+    Profile,
+    Replicas,
+    Vectors,
+    design_of,
+)
 from lookalike.cli.options import Collection, Quiet, Report, ReportFormat, Token, Verbose, Version
 from lookalike.cli.terminal import Terminal, startup_done, visible
 from lookalike.index import Index
@@ -30,6 +41,24 @@ ToCollection = Annotated[
     str | None,
     typer.Option(
         metavar="NAME", help="That of the target; by default the same.", show_default=False
+    ),
+]
+FromTenant = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Whose rows, where several share the source.",
+        show_default=False,
+        rich_help_panel=PANEL,
+    ),
+]
+ToTenant = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Whose they shall be, where several share the target.",
+        show_default=False,
+        rich_help_panel=PANEL,
     ),
 ]
 
@@ -58,6 +87,15 @@ def copy(
     to_token: ToToken = None,
     collection: Collection = "images",
     to_collection: ToCollection = None,
+    tenant: FromTenant = None,
+    to_tenant: ToTenant = None,
+    profile: Profile = None,
+    index_type: IndexType = None,
+    index_params: IndexParams = None,
+    vectors: Vectors = None,
+    replicas: Replicas = None,
+    mmap: Mmap = False,
+    consistency: Consistency = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     version: Version = False,
@@ -69,6 +107,15 @@ def copy(
     compared.
     """
     with Terminal(verbose, quiet=quiet) as terminal:
+        design = design_of(
+            profile,
+            index_type=index_type,
+            index_params=index_params,
+            vectors=vectors,
+            replicas=replicas,
+            mmap=mmap,
+            consistency=consistency,
+        )
         terminal.on_interrupt = "Stopped before anything was changed."
         startup_done()
         with progress.counted("Copying", "rows", terminal) as show:
@@ -84,6 +131,9 @@ def copy(
                 to_token=to_token,
                 collection=collection,
                 to_collection=to_collection,
+                tenant=tenant,
+                to_tenant=to_tenant,
+                design=design,
                 exact=exact,
                 rewrite=rewrite,
                 on_progress=on_progress,

@@ -158,7 +158,7 @@ class Flow:
 _UNKNOWN = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)
 
 
-class _Waiting(Datasource):
+class _Waiting(Datasource):  # type: ignore[misc]
     """What waits in a queue, until None comes."""
 
     def __init__(self, chunks: Queue) -> None:

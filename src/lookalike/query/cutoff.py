@@ -25,7 +25,7 @@ import numpy as np
 
 from lookalike.query.diverse import SAME_PICTURE
 from lookalike.records import Vector
-from lookalike.store.nearest import Background
+from lookalike.store.sampling import Background
 
 FEWEST_ROWS = 20  # with fewer there is no background to stand out from
 BEST_HITS = 64  # as many copies may come before the best hit that is none

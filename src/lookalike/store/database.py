@@ -79,6 +79,9 @@ class Database(Protocol):
     def flush(self, collection: str) -> None:
         """Make what was written outlive a power cut, as far as that is in this process's hands."""
 
+    def rows_without_index(self, collection: str) -> int:
+        """How many rows searches compare one by one, or by halves, until their index is made."""
+
     def size_bytes(self) -> int | None:
         """What it takes on disk; None where that cannot be seen."""
 

@@ -168,8 +168,7 @@ class CollectionDesign:
             "GPU_CAGRA": {"intermediate_graph_degree": 128, "graph_degree": 64},
         }
         if self.index_type:
-            params = self.index_params or usual.get(self.index_type, {})
-            return [(self.index_type, dict(params))]
+            return [(self.index_type, {**usual.get(self.index_type, {}), **self.index_params})]
         return [(kind, usual.get(kind, {})) for kind in _BY_PROFILE[self.profile]]
 
     def to_properties(self) -> dict[str, str]:
@@ -196,9 +195,9 @@ class CollectionDesign:
         types = kept.index_type, self.index_type
         if self.profile == "explicit" and types[0] != types[1]:
             return "--index-type", *types
-        params = json.dumps(dict(kept.index_params)), json.dumps(dict(self.index_params))
-        if self.profile == "explicit" and self.index_params and params[0] != params[1]:
-            return "--index-params", *params
+        params = {name: kept.index_params.get(name) for name in self.index_params}
+        if self.profile == "explicit" and params != self.index_params:
+            return "--index-params", json.dumps(params), json.dumps(dict(self.index_params))
         return None
 
 

@@ -14,6 +14,7 @@ What goes to the server and comes from it is changed in this one place, so nothi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,11 @@ from lookalike.store import filters
 from lookalike.store.database import Database, Row
 from lookalike.store.design import CollectionDesign
 from lookalike.store.schema import TENANT_FIELD, VECTOR_FIELD
+
+# In a text that something else is compared with, quotes stand behind a backslash. Ranges of ids
+# only cut the rows into parts, so they stay as they are.
+_COMPARED_ID = re.compile(r'(?<![\w"])id (?:[!=]= "[0-9a-f]{32}"|(?:not )?in \[[^\]]*\])')
+_ID = re.compile(r'(?<!\\)"([0-9a-f]{32})"')
 
 
 class DesignedDatabase:
@@ -68,7 +74,12 @@ class DesignedDatabase:
         return f"{int(key, 16) ^ self._key:032x}" if self._tenant is not None else key
 
     def _within(self, condition: str) -> str:
-        return " and ".join(part for part in (self._own, condition and f"({condition})") if part)
+        if self._tenant is not None and condition:
+            condition = f"({_COMPARED_ID.sub(self._with_stored_ids, condition)})"
+        return " and ".join(part for part in (self._own, condition) if part)
+
+    def _with_stored_ids(self, compared: re.Match[str]) -> str:
+        return _ID.sub(lambda found: f'"{self.stored_id(found[1])}"', compared[0])
 
     def _with_ids(self, ids: Sequence[str]) -> str:
         return self._within(filters.among("id", [*map(self.stored_id, ids)], negated=False))
@@ -84,12 +95,9 @@ class DesignedDatabase:
             )
         ]
 
-    def count(self, collection: str) -> int:
+    def count(self, collection: str, condition: str = "") -> int:
         """Count the tenant's rows."""
-        if self._tenant is None:
-            return self._server.count(collection)
-        (row,) = self._server.query(collection, filter=self._own, output_fields=["count(*)"])
-        return int(row["count(*)"])
+        return self._server.count(collection, self._within(condition))
 
     def query(self, collection: str, **options: Any) -> list[Row]:
         """Filter rows."""
@@ -158,6 +166,10 @@ class DesignedDatabase:
     def flush(self, collection: str) -> None:
         """Let the server write out what it has."""
         self._server.flush(collection)
+
+    def rows_without_index(self, collection: str) -> int:
+        """The server's."""
+        return self._server.rows_without_index(collection)
 
     def size_bytes(self) -> int | None:
         """The server's."""

@@ -13,6 +13,7 @@ from lookalike.store import schema
 from lookalike.store.database import Database
 from lookalike.store.design import TENANT_BYTES, CollectionDesign
 from lookalike.store.schema import CollectionModel
+from lookalike.store.server_errors import said
 
 # Milvus's default from 2.4 on; each has segments of its own, also where few tenants are.
 TENANT_PARTITIONS = 16
@@ -29,11 +30,11 @@ def make(
     Raises:
         DesignUnavailable: the server cannot keep it so; nothing is left of it.
     """
-    said = str(database.ask("get_server_version"))
-    version = tuple(map(int, re.findall(r"\d+", said)[:3]))
+    runs = str(database.ask("get_server_version"))
+    version = tuple(map(int, re.findall(r"\d+", runs)[:3]))
     if design.vectors == "float16" and version < _KEEPS_FLOAT16:
         raise DesignUnavailable(
-            database.shown, f"runs Milvus {said}; float16 vectors need 2.4 or newer."
+            database.shown, f"runs Milvus {runs}; float16 vectors need 2.4 or newer."
         )
     rows = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=True)
     rows.add_field("id", DataType.VARCHAR, is_primary=True, max_length=schema.ID_LENGTH)
@@ -83,7 +84,7 @@ def create_index(
         except StoreError as error:
             if not _is_refusal(error):
                 raise
-            refused.append(f"{kind}: {_why(error)}")
+            refused.append(f"{kind}: {said(error)}")
         else:
             chosen = replace(design, index_type=kind, index_params=params)
             if chosen != design:
@@ -103,7 +104,3 @@ def _is_refusal(error: StoreError) -> bool:
     return type(error) is StoreError and bool(
         re.search(r"invalid index type|out of range|not support|invalid parameter|should be", text)
     )
-
-
-def _why(error: StoreError) -> str:
-    return str(error).partition(" failed: ")[2].rstrip(".") or str(error)

@@ -17,20 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from lookalike.errors import (
-    DesignMismatch,
     DesignUnavailable,
-    IndexIncompatible,
     IndexNotFound,
     StoreError,
-    TenantMismatch,
 )
-from lookalike.records import Fields, ImageRecord, Stamp, Twin
+from lookalike.records import Fields, ImageRecord, Shard, Stamp, Twin
 from lookalike.store import filters, making, schema
 from lookalike.store.address import address_of
 from lookalike.store.database import Database
 from lookalike.store.design import LITE_IS_EXACT, CollectionDesign, known_tenant
 from lookalike.store.designed import DesignedDatabase
-from lookalike.store.effort import LEVEL, Curve, effort_of
+from lookalike.store.effort import effort_of
+from lookalike.store.kept import kept_in
 from lookalike.store.nearest import MAX_WINDOW, Nearest
 from lookalike.store.schema import CollectionModel
 from lookalike.store.versions import Versions, behind
@@ -95,13 +93,19 @@ class MilvusStore(Nearest):
         self.name = self.collection = collection
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
-            if not self._database.ask("has_collection", collection):
+            is_there = self._database.ask("has_collection", collection)
+            if not is_there:
                 if create is None:
                     raise IndexNotFound(self.database, collection)
                 self._make(create, design or CollectionDesign(), tenant)
             self.collection, properties = self._behind(collection, follow=follow)
             self._know(properties, design, tenant, recall)
-            self._load()
+            try:
+                self._load()
+            except DesignUnavailable:
+                if not is_there:
+                    self._database.ask("drop_collection", collection)
+                raise
             undo.pop_all()
         dim_bytes = 4 * self.model.dim
         self._whole_rows = MESSAGE_BYTES // (schema.METADATA_BYTES + schema.PATH_BYTES + dim_bytes)
@@ -135,20 +139,14 @@ class MilvusStore(Nearest):
         recall: float | None,
     ) -> None:
         """Take over what the collection says of itself; refuse what does not go with that."""
-        self.model = self._known_model(properties)
-        self.design = kept = CollectionDesign.from_properties(properties)
-        if kept.tenants != (tenant is not None):
-            raise TenantMismatch(self.database, self.collection, shared=kept.tenants)
-        if asked and (other := asked.differs(kept)):
-            part, was, wanted = other
-            raise DesignMismatch(self.database, self.collection, part=part, kept=was, asked=wanted)
-        self.curve = Curve.from_properties(properties)
-        self.level = recall if recall is not None else _number(properties.get(LEVEL))
-        self.effort = effort_of(kept, self.curve, self.level)
-        halves = kept.vectors == "float16"
+        kept = kept_in(properties, self.database, self.name, asked=asked, tenant=tenant)
+        self.model, self.design, self.curve = kept.model, kept.design, kept.curve
+        self.level = kept.level if recall is None else recall
+        self.effort = effort_of(kept.design, kept.curve, self.level)
+        halves = kept.design.vectors == "float16"
         if tenant is not None or halves:
             self._database = DesignedDatabase(
-                self._database, tenant=tenant, placed=kept.placed, halves=halves
+                self._database, tenant=tenant, placed=kept.design.placed, halves=halves
             )
 
     def _load(self) -> None:
@@ -163,20 +161,11 @@ class MilvusStore(Nearest):
                 self.design = making.create_index(database, collection, self.model, self.design)
             database.load(collection, self.design)
 
-    def _known_model(self, properties: Mapping[str, str]) -> CollectionModel:
-        model = CollectionModel.from_properties(properties)
-        if model is None:
-            raise IndexIncompatible(
-                f"The collection {self.collection!r} in {self.database} was not made by lookalike. "
-                "Name another with --collection."
-            )
-        if model.version != schema.SCHEMA_VERSION or model.metric not in schema.METRICS:
-            raise IndexIncompatible(
-                f"The collection {self.collection!r} in {self.database} has version "
-                f"{model.version} and metric {model.metric}, which this version of lookalike does "
-                "not know."
-            )
-        return model
+    def count(self, shard: Shard | None = None) -> int:
+        """The number of rows, of one shard where that is given."""
+        if shard and self.design.tenants:  # whose ids in the collection are not the pictures' own
+            return sum(shard.has(key) for page in self.paths_under(None) for key, _ in page)
+        return super().count(shard)
 
     def stamps(self, ids: Sequence[str]) -> dict[str, Stamp]:
         """The stamps of those `ids` that have a row."""
@@ -296,13 +285,18 @@ class MilvusStore(Nearest):
         self._database.ask("flush", self.collection)
 
     def rows_without_index(self) -> int:
-        """How many rows the index of a server still lacks."""
-        told = self._database.ask("describe_index", self.collection, schema.VECTOR_FIELD)
-        return int(told.get("pending_index_rows", 0))
+        """How many rows are searched without the index, for that is still being made."""
+        return self._database.rows_without_index(self.collection)
 
     def sample(self, rows: int) -> tuple[list[str], npt.NDArray[np.float32]]:
         """About so many rows by chance: their ids, and (n, dim) float32 unit vectors."""
-        found = self._some(min(rows, self._page_rows), ["id", schema.VECTOR_FIELD])
+        parts = max(1, self.count() // (2 * rows))  # so that any range has enough
+        found = self._database.query(
+            self.collection,
+            filter=filters.id_range(0, parts),
+            output_fields=["id", schema.VECTOR_FIELD],
+            limit=rows,
+        )
         vectors = np.array([row[schema.VECTOR_FIELD] for row in found], np.float32)
         return [row["id"] for row in found], vectors.reshape(len(found), self.model.dim)
 
@@ -345,10 +339,3 @@ def _opened(
     from lookalike.store.server import ServerDatabase  # noqa: PLC0415
 
     return ServerDatabase(address, wait_s=wait_s)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None

@@ -1,4 +1,4 @@
-"""Which rows are nearest, in an order that lasts, and what most rows are like.
+"""Which rows are nearest, in an order that lasts.
 
 - Equal rows have scores that differ in the last bits of a float32, and from time to time, as rows
   wait in memory or lie in files. Scores are therefore rounded, and equal ones ordered by id.
@@ -7,7 +7,6 @@
 - One search gives a window of 16,384 rows at most. What lies deeper is found by searching ranges of
   ids, which are uniform hashes, and merging: range searches could not pass more equal rows than
   the window holds.
-- A range of ids is a random sample.
 - An approximate index may miss rows, and finds fewer than are asked for where it looks into few
   lists. A list that is too short is made again from all rows, as what lies deeper than the window
   is: ranges of ids leave so few rows that servers compare them one by one, and where they find
@@ -17,71 +16,32 @@
 from __future__ import annotations
 
 import heapq
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from lookalike.records import Hit, Shard, Vector
+from lookalike.records import Hit, Vector
 from lookalike.store import filters, schema
-from lookalike.store.database import Database, Row
-from lookalike.store.design import CollectionDesign
+from lookalike.store.database import Row
 from lookalike.store.effort import Effort
-from lookalike.store.schema import CollectionModel
+from lookalike.store.sampling import Sampling
 
 MAX_WINDOW = 16_384  # Milvus's limit on offset + limit
 RANGE_ROWS = 4096  # on average; a window has room for any range that chance could make
 COMPARED_PARTS = 20  # graphs are left aside where 93 % of the rows are out of question (Knowhere)
 FIRST_HITS = 256
 DIGITS = 6
-SAMPLE_ROWS = 1500
-SAMPLE_LASTS_S = 60.0  # others may write to a server
 
-Found = TypeVar("Found")
 Scored = tuple[str, float]
 """An id and its score."""
 
 
-@dataclass(frozen=True, slots=True)
-class Background:
-    """Some of the rows: `vectors` is (n, dim) float32, unit rows, of `rows` in all."""
-
-    vectors: npt.NDArray[np.float32]
-    rows: int
-
-
-class Nearest:
+class Nearest(Sampling):
     """What `MilvusStore` finds. Methods may be called from several threads."""
 
-    collection: str
-    model: CollectionModel
-    design: CollectionDesign
     effort: Effort
-    _database: Database
-    _whole_rows: int  # so many rows of the largest size fit into a message
-    _page_rows: int  # without the user's own fields
     _message_hits: int  # ids and scores
-
-    def __init__(self) -> None:
-        self._samples: dict[str, tuple[float, Any]] = {}
-        self.changes = 0  # how often this process has written
-
-    def count(self, shard: Shard | None = None) -> int:
-        """The number of rows, of one shard where that is given."""
-        part = filters.id_range(shard.number - 1, shard.of) if shard else ""
-        return self._database.count(self.collection, part)
-
-    def _rows(self, ids: Sequence[str], fields: list[str]) -> list[Row]:
-        heavy = "$meta" in fields or "*" in fields
-        size = self._whole_rows if heavy else len(ids) or 1
-        return [
-            row
-            for start in range(0, len(ids), size)
-            for row in self._database.get(self.collection, ids[start : start + size], fields)
-        ]
 
     def search(
         self, vector: Vector, *, limit: int, offset: int = 0, condition: str = ""
@@ -282,61 +242,6 @@ class Nearest:
             )
         one = np.eye(1, self.model.dim, dtype=np.float32)
         return bool(self._found(one, 1, condition, ["id"])[0])
-
-    def vectors_of(self, ids: Sequence[str]) -> dict[str, Vector]:
-        """The unit vectors of those `ids` that have a row."""
-        fields, size = ["id", schema.VECTOR_FIELD], self._page_rows
-        return {
-            row["id"]: np.array(row[schema.VECTOR_FIELD], np.float32)
-            for start in range(0, len(ids), size)
-            for row in self._rows(ids[start : start + size], fields)
-        }
-
-    def background(self) -> Background:
-        """About 1,500 rows by chance; the same ones until this process writes, or for a minute."""
-
-        def ask() -> Background:
-            rows = self._some(min(SAMPLE_ROWS, self._page_rows), [schema.VECTOR_FIELD])
-            vectors = np.array([row[schema.VECTOR_FIELD] for row in rows], np.float32)
-            return Background(vectors.reshape(len(rows), self.model.dim), self.count())
-
-        return self._remembered("background", ask)
-
-    def kinds(self) -> Mapping[str, frozenset[type]]:
-        """The user's own fields in some hundred rows, and the types of their values.
-
-        What every row has stands for itself, so that it is empty only where no rows are.
-        """
-
-        def ask() -> Mapping[str, frozenset[type]]:
-            kinds: dict[str, set[type]] = {}
-            for row in self._some(self._whole_rows, ["id", "$meta"]):
-                for name, value in row.items():
-                    if value is not None:
-                        kinds.setdefault(name, set()).add(type(value))
-            return {name: frozenset(types) for name, types in kinds.items()}
-
-        return self._remembered("kinds", ask)
-
-    def _some(self, rows: int, fields: list[str]) -> list[Row]:
-        # A little fewer on average, for ranges are not all as full.
-        parts = -(-self.count() // max(1, rows - 4 * round(rows**0.5)))
-        condition = "" if parts <= 1 else filters.id_range(0, parts)
-        return self._database.query(
-            self.collection, filter=condition, output_fields=fields, limit=rows
-        )
-
-    def _remembered(self, name: str, ask: Callable[[], Found]) -> Found:
-        now = time.monotonic()
-        known = self._samples.get(name)
-        if known is None or now - known[0] > SAMPLE_LASTS_S:
-            self._samples[name] = known = (now, ask())
-        found: Found = known[1]
-        return found
-
-    def _forget_samples(self) -> None:
-        self.changes += 1
-        self._samples.clear()
 
 
 def _score(hit: Row) -> float:

@@ -20,7 +20,8 @@ from lookalike.owner.connection import Owner
 from lookalike.owner.messages import decode, encode
 from lookalike.records import Fields, Hit, ImageRecord, Shard, Stamp, Twin, Vector
 from lookalike.store.design import CollectionDesign
-from lookalike.store.nearest import FIRST_HITS, Background
+from lookalike.store.nearest import FIRST_HITS
+from lookalike.store.sampling import Background
 from lookalike.store.schema import CollectionModel
 
 

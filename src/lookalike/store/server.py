@@ -37,9 +37,7 @@ from pymilvus.exceptions import MilvusException
 from lookalike.errors import (
     DesignUnavailable,
     IndexIncompatible,
-    ServerFull,
     ServerLost,
-    ServerReadOnly,
     ServerUnreachable,
     StoreError,
     TokenRefused,
@@ -48,36 +46,18 @@ from lookalike.store import filters
 from lookalike.store.address import Address
 from lookalike.store.database import Row
 from lookalike.store.design import CollectionDesign
-from lookalike.store.schema import CollectionModel
+from lookalike.store.schema import VECTOR_FIELD, CollectionModel
+from lookalike.store.server_errors import REFUSED, code_of, mapped, passes, reason_in, said
 from lookalike.store.versions import behind
 
 CONNECT_S = 10.0
+INDEXED_ROWS = 1024
 SEARCHED_EXACTLY_ROWS = 1000  # young ones, of servers 2.3, before they are searched approximately
 LOAD_S = 1800.0  # loading many million rows takes minutes
 SHORTEST_S = 10.0  # for one request, however little is waited for a server that has gone
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
 
-# What passes by itself while a server starts or moves things between its nodes, by the codes of
-# Milvus's package merr: it as a whole, collections, replicas, channels, segments, nodes.
-_PASSING = frozenset(
-    {2, 4, 8, 12, 101, 103, 106, 202, 400, 401, 500, 501, 503, 600, 601, 602}
-    | {901, 902, 903, 904, 905, 906}
-)
-# Its memory, its disk, what was allowed, and how many collections, partitions and databases there
-# are; servers before 2.4 say some of these in words only.
-_FULL = frozenset({3, 7, 102, 250, 801})
-_SAYS_FULL = re.compile(r"(memory|disk) (quota|limit) (exceeded|exhausted)|no space left", re.I)
-_DENIED = frozenset({9})
-_SAYS_DENIED = re.compile(r"has been (disabled|denied) by|deny (to )?(write|read)|force deny", re.I)
 _LEAST_VERSION = (2, 3)
-_NOT_READY = 1  # which is also pymilvus's code for whatever has no other
-_GONE = frozenset(
-    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
-)
-_REFUSED = frozenset(
-    {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, 1400, 1401}
-)
-
 _log = logging.getLogger("lookalike")
 # It prints errors, with tracebacks, that it also raises; here every one of these is mapped.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
@@ -114,8 +94,8 @@ class ServerDatabase:
             try:
                 answer = getattr(self._client, method)(*args, timeout=timeout_s, **options)
             except (MilvusException, grpc.RpcError) as error:
-                if not _passes(error):
-                    raise _mapped(self.shown, error) from error
+                if not passes(error):
+                    raise mapped(self.shown, error) from error
                 # It may come back with less than it has acknowledged, until it has caught up.
                 with self._counting:
                     self._unseen += 1
@@ -134,8 +114,8 @@ class ServerDatabase:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _is_lost(self, error: Exception) -> ServerLost:
-        busy = isinstance(_code(error), int) and "Fail connecting" not in _reason(error)
-        why = _reason(error) if busy else _why_silent(self._address)
+        busy = isinstance(code_of(error), int) and "Fail connecting" not in reason_in(error)
+        why = reason_in(error) if busy else _why_silent(self._address)
         return ServerLost(self.shown, self._wait_s, why)
 
     def load(self, collection: str, design: CollectionDesign) -> None:
@@ -149,7 +129,7 @@ class ServerDatabase:
                 raise DesignUnavailable(
                     self.shown,
                     f"cannot keep {design.replicas} replicas: it has not as many query nodes "
-                    f"({_said(error)}).",
+                    f"({said(error)}).",
                 ) from error
             raise
         deadline = time.monotonic() + LOAD_S
@@ -226,6 +206,25 @@ class ServerDatabase:
         if young >= SEARCHED_EXACTLY_ROWS:
             self.ask("flush", collection)
 
+    def rows_without_index(self, collection: str) -> int:
+        """Count those whose index is not made, and those that query nodes have without it.
+
+        Milvus makes none for segments of fewer than 1,024 rows.
+        """
+        told = self.ask("describe_index", collection, VECTOR_FIELD)
+        if pending := int(told.get("pending_index_rows", 0)):
+            return pending
+        # The client's public method leaves out whether a segment has its index.
+        connection = self._client._get_connection()
+        segments = connection.get_query_segment_info(collection, timeout=SHORTEST_S)
+        if not segments:  # they are on their way
+            return self.count(collection)
+        return sum(
+            segment.num_rows
+            for segment in segments
+            if segment.num_rows >= INDEXED_ROWS and not segment.indexID
+        )
+
     def size_bytes(self) -> None:
         """Servers do not tell."""
 
@@ -263,7 +262,7 @@ def _connect(address: Address) -> Any:
         )
         version = str(client.get_server_version(timeout=CONNECT_S))
     except (MilvusException, grpc.RpcError) as error:
-        if _code(error.__cause__ or error) in _REFUSED:
+        if code_of(error.__cause__ or error) in REFUSED:
             raise TokenRefused(address.uri) from error
         raise ServerUnreachable(address.uri, _why_silent(address)) from error
     number = re.search(r"(\d+)\.(\d+)", version)  # a managed service may say something else
@@ -284,36 +283,3 @@ def _why_silent(address: Address) -> str:
             return "something listens there, but does not answer as Milvus does"
     except OSError as error:
         return error.strerror or str(error)
-
-
-def _code(error: BaseException) -> Any:
-    """One of gRPC's codes, or a number of Milvus's."""
-    code = getattr(error, "code", None)
-    return code() if callable(code) else code
-
-
-def _passes(error: Exception) -> bool:
-    code = _code(error)
-    if code == _NOT_READY:
-        return "not ready" in _reason(error)
-    return code in _GONE or code in _PASSING or bool(getattr(error, "retriable", False))
-
-
-def _mapped(shown: str, error: Exception) -> StoreError:
-    code, reason = _code(error), _reason(error)
-    if code in _REFUSED:
-        return TokenRefused(shown)
-    if code in _FULL or _SAYS_FULL.search(reason):
-        return ServerFull(shown, reason)
-    if code in _DENIED or _SAYS_DENIED.search(reason):
-        return ServerReadOnly(shown, reason)
-    return StoreError(f"{shown} failed: {reason}.")
-
-
-def _reason(error: Exception) -> str:
-    text = error.details() if isinstance(error, grpc.RpcError) else getattr(error, "message", "")
-    return (text or type(error).__name__).splitlines()[0].rstrip(".")
-
-
-def _said(error: StoreError) -> str:
-    return str(error).partition(" failed: ")[2].rstrip(".") or str(error)
