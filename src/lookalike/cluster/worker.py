@@ -99,6 +99,7 @@ class ChunkWorker:
                     create=None,
                     token=told.token,
                     wait_s=job.settings.server_wait_s,
+                    tenant=job.tenant,
                 )
                 # Rows are read and written by the same store for as long as this process lives.
                 self._opened = store, _embedder(store, told), Reader.of(job.settings).exists

@@ -39,6 +39,7 @@ class Store(work.Store, Protocol):
 
     database: str
     collection: str
+    tenant: str | None
 
     def count(self, shard: Shard | None = None) -> int: ...  # noqa: D102
     def paths_under(self, folder: str) -> Iterator[list[tuple[str, str]]]: ...  # noqa: D102
@@ -129,6 +130,7 @@ def sync(
     job = Job(
         database=store.database,
         collection=store.collection,
+        tenant=store.tenant,
         settings=settings,
         checksum=checksum,
         may_be_known=store.count() > 0,

@@ -41,8 +41,8 @@ class Job:
     """What is the same for all chunks of a run.
 
     With `checksum`, the bytes of a file tell whether it has changed, not its size and time. Without
-    `may_be_known` there is no row that could be of the same bytes as a file. `database` and
-    `collection` name the store as messages do, without anything secret.
+    `may_be_known` there is no row that could be of the same bytes as a file. `database`,
+    `collection` and `tenant` name the store as messages do, without anything secret.
     """
 
     database: str
@@ -50,6 +50,7 @@ class Job:
     settings: Settings
     checksum: bool
     may_be_known: bool
+    tenant: str | None = None
 
 
 class Workers(Protocol):

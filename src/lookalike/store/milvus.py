@@ -80,7 +80,7 @@ class MilvusStore(Nearest):
             InvalidSetting: no tenant has such a name.
         """
         super().__init__()
-        tenant = known_tenant(tenant)
+        self.tenant = tenant = known_tenant(tenant)
         self._database = _opened(
             database,
             collection,
