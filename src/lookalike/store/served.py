@@ -58,7 +58,8 @@ class ServedStore:
         self.owner, self.database, self.name = owner, owner.database, collection
         self.served_by: str | None = owner.address
         self.changes = 0
-        self.design, self.curve, self.tenant = CollectionDesign(), None, None
+        self.design, self.curve = CollectionDesign(), None
+        self.tenant: str | None = None
         served: Served = decode(owner.ask("served"), Served)
         self.model, self.collection = served.model, served.collection
         if collection not in (served.name, served.collection):
