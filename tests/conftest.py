@@ -20,7 +20,7 @@ import pytest
 import lookalike
 from lookalike.store.schema import CollectionModel
 from tests.command_server import CommandServer
-from tests.milvus_server import AVAILABLE, TOKEN, MilvusServer, shared_server
+from tests.milvus_server import AVAILABLE, TOKEN, MilvusServer, ServerAddress, shared_server
 
 if TYPE_CHECKING:
     from lookalike.store.milvus import MilvusStore
@@ -155,16 +155,16 @@ NO_NAMESPACES = "this machine does not allow network namespaces"
 
 
 @pytest.fixture(scope="session")
-def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the real server, which all tests share: to be left as it is."""
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerAddress]:
+    """The real server, which all tests share: to be left as it is."""
     if not AVAILABLE:
         pytest.skip(NO_SERVER)
     folder = tmp_path_factory.getbasetemp()
     shared = shared_server(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
     if shared is None:
         pytest.skip(NO_NAMESPACES)
-    uri, use = shared
-    yield uri
+    server, use = shared
+    yield server
     os.close(use)
 
 
@@ -216,8 +216,8 @@ def new_place(kind: str, folder: Path, request: pytest.FixtureRequest) -> Place:
     """A place without an index, in Milvus Lite or on a server."""
     if kind == "lite":
         return Place((folder / "test.db").as_posix(), "images", None)
-    uri: str = request.getfixturevalue("milvus_uri")
-    return Place(uri, f"images_{uuid.uuid4().hex}", TOKEN)
+    server: ServerAddress = request.getfixturevalue("milvus_server")
+    return Place(server.uri, f"images_{uuid.uuid4().hex}", TOKEN)
 
 
 @pytest.fixture(params=KINDS)

@@ -28,14 +28,21 @@ INNER_PORT = 19530
 NO_NAMESPACE = 77
 
 
-class MilvusServer:
+class ServerAddress:
+    """Where a server is, on 127.0.0.1."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.uri = f"http://127.0.0.1:{port}"
+
+
+class MilvusServer(ServerAddress):
     """A server whose rows lie in `folder`; `start` after `kill` brings it back on its port."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
+            super().__init__(free.getsockname()[1])
+        self._folder = folder
         self._process: subprocess.Popen[str] | None = None
         self._pid = 0
 
@@ -138,18 +145,19 @@ async def _forward(listener: socket.socket) -> None:
         await forwarder.serve_forever()
 
 
-def shared_server(folder: Path) -> tuple[str, int] | None:
+def shared_server(folder: Path) -> tuple[ServerAddress, int] | None:
     """The server that all processes with this folder share, started by the first of them.
 
     Returns:
         Its address, and what keeps it running while this process has it open; None where the
         system gives it no namespace.
     """
-    users, address = folder / "milvus-users", folder / "milvus-address"
+    users, port = folder / "milvus-users", folder / "milvus-port"
     with (folder / "milvus-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with contextlib.suppress(OSError):  # nobody reads it where none runs
-            return address.read_text(), os.open(users, os.O_WRONLY | os.O_NONBLOCK)
+            use = os.open(users, os.O_WRONLY | os.O_NONBLOCK)
+            return ServerAddress(int(port.read_text())), use
         users.unlink(missing_ok=True)
         os.mkfifo(users)
         use = os.open(users, os.O_RDWR)
@@ -161,8 +169,8 @@ def shared_server(folder: Path) -> tuple[str, int] | None:
         os.close(ends_with)
         if started:
             server.let_go()
-            address.write_text(server.uri)
-            return server.uri, use
+            port.write_text(str(server.port))
+            return server, use
         os.close(use)
         return None
 

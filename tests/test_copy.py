@@ -36,7 +36,7 @@ from lookalike.exchange.checking import Sample
 from lookalike.records import ImageRecord, row_id
 from lookalike.store.milvus import MilvusStore
 from tests.conftest import Outcome, Place
-from tests.milvus_server import TOKEN, MilvusServer
+from tests.milvus_server import TOKEN, ServerAddress
 from tests.test_exchange import MODEL, RECORDS, Rows, exactly, record
 from tests.test_served import served
 
@@ -77,7 +77,7 @@ def into(place: Place, source: Path, **options: Any) -> Any:
 
 
 def test_a_copy_on_a_server_finds_the_same_for_every_sample_picture(
-    cli: Cli, samples: Path, tmp_path: Path, milvus_server: MilvusServer
+    cli: Cli, samples: Path, tmp_path: Path, milvus_server: ServerAddress
 ) -> None:
     local, collection = tmp_path / "photos.db", f"copy_{os.getpid()}"
     to_server = ("copy", local, milvus_server.uri, "--to-collection", collection)
@@ -207,7 +207,7 @@ def forwarded(port: int) -> Iterator[tuple[int, Callable[[], None]]]:
 
 
 def test_a_target_that_goes_away_in_the_middle_loses_nothing(
-    many: Path, milvus_server: MilvusServer
+    many: Path, milvus_server: ServerAddress
 ) -> None:
     collection = f"lost_{os.getpid()}"
     place = Place(milvus_server.uri, collection, TOKEN)

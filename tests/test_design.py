@@ -31,7 +31,7 @@ from lookalike.store.effort import Curve, Effort, Point, effort_of
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
 from tests.conftest import Outcome
-from tests.milvus_server import TOKEN, MilvusServer
+from tests.milvus_server import TOKEN, ServerAddress
 from tests.test_store import record
 
 DIM = 32
@@ -42,7 +42,7 @@ Rows = npt.NDArray[np.float32]
 
 
 @pytest.fixture
-def opened(milvus_server: MilvusServer) -> Iterator[Callable[..., MilvusStore]]:
+def opened(milvus_server: ServerAddress) -> Iterator[Callable[..., MilvusStore]]:
     """Opens a collection of its own on the server, as often as one likes."""
     collection = f"images_{uuid.uuid4().hex}"
     with contextlib.ExitStack() as stack:

@@ -24,7 +24,7 @@ from lookalike.store import server
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
 from tests.conftest import Outcome
-from tests.milvus_server import TOKEN, MilvusServer
+from tests.milvus_server import TOKEN, ServerAddress
 
 Cli = Callable[..., Outcome]
 
@@ -120,7 +120,7 @@ def test_a_model_that_is_not_on_this_machine(cli: Cli, tmp_path: Path) -> None:
     assert "made with the model no-such-model (ffffffff)" in found["model"]["message"]
 
 
-def test_a_server(cli: Cli, milvus_server: MilvusServer, photos: Path) -> None:
+def test_a_server(cli: Cli, milvus_server: ServerAddress, photos: Path) -> None:
     uri, name = milvus_server.uri, f"images_{uuid.uuid4().hex}"
     empty = looked_at(uri, name, TOKEN)
     assert "answers; it is Milvus 2.3.5" in empty["database"].message

@@ -34,7 +34,7 @@ from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.records import Pixels, row_id
 from lookalike.store.remembered import peek
 from tests.conftest import Outcome, Place
-from tests.milvus_server import TOKEN, MilvusServer
+from tests.milvus_server import TOKEN, ServerAddress
 from tests.test_served import served
 
 Cli = Callable[..., Outcome]
@@ -194,7 +194,7 @@ def check_comparison(report: ReindexReport, home: Home, *indexes: Index) -> None
 
 
 def test_an_alias_of_milvus_is_pointed_elsewhere(
-    photos: Path, tmp_path: Path, milvus_server: MilvusServer
+    photos: Path, tmp_path: Path, milvus_server: ServerAddress
 ) -> None:
     """Whoever has given the collection another name, for other programs, too."""
     for database, token in ((f"{tmp_path}/photos.db", None), (milvus_server.uri, TOKEN)):
@@ -320,7 +320,7 @@ def test_the_command(cli: Cli, photos: Path, tmp_path: Path) -> None:
 
 
 def test_the_guide_to_moving_shows_commands_that_work(
-    cli: Cli, samples: Path, tmp_path: Path, milvus_server: MilvusServer,
+    cli: Cli, samples: Path, tmp_path: Path, milvus_server: ServerAddress,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     guide = (Path(__file__).parents[1] / "docs" / "moving.md").read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ from lookalike.embed.embedder import ModelEmbedder
 from lookalike.records import Pixels
 from lookalike.store import server as stored
 from tests.conftest import Outcome
-from tests.milvus_server import TOKEN, MilvusServer
+from tests.milvus_server import TOKEN, ServerAddress
 
 Cli = Callable[..., Outcome]
 READER = "reader:sesame123"
@@ -65,7 +65,7 @@ class SlowWay:
 
 
 @pytest.fixture
-def way(milvus_server: MilvusServer) -> Iterator[SlowWay]:
+def way(milvus_server: ServerAddress) -> Iterator[SlowWay]:
     way = SlowWay(milvus_server.port)
     yield way
     way.close()
@@ -139,7 +139,7 @@ def test_a_server_that_stops_to_answer_is_given_up_in_time_and_gone_on_with(
 
 
 def test_an_account_that_may_only_read_searches_and_is_told_that_it_may_not_index(
-    cli: Cli, milvus_server: MilvusServer, photos: Path, collection: str
+    cli: Cli, milvus_server: ServerAddress, photos: Path, collection: str
 ) -> None:
     uri = milvus_server.uri
     with Index.open(uri, token=TOKEN, collection=collection) as index:

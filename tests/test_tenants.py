@@ -17,7 +17,7 @@ from lookalike.records import row_id
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
 from tests.conftest import Outcome
-from tests.milvus_server import TOKEN, MilvusServer
+from tests.milvus_server import TOKEN, ServerAddress
 from tests.test_store import record, unit_rows
 
 MODEL = CollectionModel(model="test", fingerprint="f", dim=5)
@@ -29,7 +29,7 @@ def collection() -> str:
 
 
 def test_no_tenant_sees_or_changes_the_rows_of_another(
-    milvus_server: MilvusServer, collection: str, photos: Path, tmp_path: Path
+    milvus_server: ServerAddress, collection: str, photos: Path, tmp_path: Path
 ) -> None:
     """The same folder belongs to both: every path, every vector and every id is the same."""
 
@@ -78,7 +78,7 @@ def test_no_tenant_sees_or_changes_the_rows_of_another(
 
 
 def test_ids_that_are_made_up_reach_no_row_of_another_tenant(
-    milvus_server: MilvusServer, collection: str
+    milvus_server: ServerAddress, collection: str
 ) -> None:
     """Who knows how ids are made can name any row of the collection; that must not be enough."""
     vectors = unit_rows(40)
@@ -121,7 +121,7 @@ def test_ids_that_are_made_up_reach_no_row_of_another_tenant(
 
 
 def test_a_tenant_must_be_named_where_there_are_some_and_only_there(
-    milvus_server: MilvusServer, collection: str, cli: Callable[..., Outcome], photos: Path
+    milvus_server: ServerAddress, collection: str, cli: Callable[..., Outcome], photos: Path
 ) -> None:
     def run(*args: str | Path, **environment: str) -> Outcome:
         variables = {"LOOKALIKE_DB": milvus_server.uri, "LOOKALIKE_TOKEN": TOKEN, **environment}

@@ -26,7 +26,7 @@ from ray.cluster_utils import Cluster
 
 from lookalike import Index
 from tests.conftest import Outcome
-from tests.milvus_server import TOKEN, MilvusServer
+from tests.milvus_server import TOKEN, ServerAddress
 
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
 
@@ -79,6 +79,6 @@ def outcome_of(process: subprocess.Popen[str]) -> Outcome:
 
 
 @pytest.fixture
-def target(milvus_server: MilvusServer) -> Target:
+def target(milvus_server: ServerAddress) -> Target:
     """A new collection."""
     return Target(milvus_server.uri, f"images_{uuid.uuid4().hex}")
