@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 
 from lookalike import Index, Progress, WorkerFailed
 from lookalike.cluster import RayWorkers, driver
@@ -58,13 +59,15 @@ def test_a_run_of_whose_three_nodes_one_is_killed_gives_the_rows_of_a_local_run(
 ) -> None:
     monkeypatch.setattr(driver, "CHUNK_FILES", 6)
     fields = {path: {"n": number} for number, path in enumerate(sorted(many.rglob("*.jpg")))}
-    killed = []
+    killed: list[bool] = []
     with nodes(3) as cluster, target.open() as index, Index.open(tmp_path / "local.db") as local:
 
         def kill_one(progress: Progress) -> None:
             if progress.added > 20 and not killed:
                 killed.append(True)
-                cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+                here = ray.get_runtime_context().get_node_id()
+                node = next(node for node in cluster.worker_nodes if node.node_id != here)
+                cluster.remove_node(node, allow_graceful=False)
 
         workers = RayWorkers(cluster.address, token=TOKEN)
         ours = index.add(many, metadata=fields, workers=workers, on_progress=kill_one)
@@ -95,13 +98,21 @@ def two() -> Any:
 def test_the_command_says_what_a_local_run_says_and_goes_on_after_ctrl_c(
     two: str, many: Path, target: Target, tmp_path: Path
 ) -> None:
-    words = [many, "--ray", two, "--format", "json", "--report", tmp_path / "skipped.json"]
+    words: list[str | Path] = [
+        many,
+        "--ray",
+        two,
+        "--format",
+        "json",
+        "--report",
+        tmp_path / "skipped.json",
+    ]
     first = target.start(*words)
     target.wait_for_rows(1)
     first.send_signal(signal.SIGINT)
     stopped = outcome_of(first)
     assert (stopped.code, stopped.out) == (130, "")
-    assert stopped.err.splitlines()[-1].startswith("lookalike: Stopped. ")
+    assert stopped.err.splitlines()[-1].startswith("lookalike: Stopped. What the workers")
     done = outcome_of(target.start(*words, "--strict"))
     assert done.code == 1  # for something was skipped
     assert done.json["added"] + done.json["unchanged"] == done.json["total"] == 90

@@ -84,13 +84,21 @@ class IndexRun:
         startup_done()
         counted = None if self.from_file or changes or self.shard else self.sources
         with progress.shown(counted, terminal, options=self.options) as show:
+            if self.workers:
+                # Which tell only now and then what they have written.
+                terminal.on_interrupt = (
+                    "Stopped. What the workers have written is in the index and stays there; run "
+                    "the same command again to go on."
+                )
 
             def on_progress(now: Progress) -> None:
+                show(now)
+                if self.workers:
+                    return
                 terminal.on_interrupt = (
                     f"Stopped. {now.added + now.updated} pictures of this run are in the index "
                     "and stay there; run the same command again to go on."
                 )
-                show(now)
 
             return index.add(
                 *self.sources,

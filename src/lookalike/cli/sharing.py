@@ -54,4 +54,4 @@ def workers_at(
 
     RayWorkers.check(db)
     server = address_of(db or "", token)
-    return RayWorkers(address, token=server and server.token, weights=weights)
+    return RayWorkers(address, token=server.token if server else None, weights=weights)

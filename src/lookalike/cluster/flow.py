@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -82,7 +83,15 @@ class Flow:
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         context.target_max_block_size = 1  # what was read is handed on at once
-        self._dataset = ray.data.read_datasource(
+        with warnings.catch_warnings():
+            # Of options that have no other name yet.
+            warnings.simplefilter("ignore")
+            self._dataset = self._pipeline(crew, assignment, here)
+        self._collecting = threading.Thread(target=self._collect, name="lookalike-ray", daemon=True)
+        self._collecting.start()
+
+    def _pipeline(self, crew: Crew, assignment: Assignment, here: dict[str, str]) -> Any:
+        return ray.data.read_datasource(
             _Waiting(self._chunks),
             override_num_blocks=1,
             num_cpus=0,
@@ -103,8 +112,6 @@ class Flow:
             ),
             max_task_retries=RETRIES,
         )
-        self._collecting = threading.Thread(target=self._collect, name="lookalike-ray", daemon=True)
-        self._collecting.start()
 
     def put(self, numbered: Numbered | None) -> bool:
         """Hand on a chunk, or None behind the last one; False where too many wait already."""
@@ -158,7 +165,7 @@ class Flow:
 _UNKNOWN = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)
 
 
-class _Waiting(Datasource):
+class _Waiting(Datasource):  # type: ignore[misc]
     """What waits in a queue, until None comes."""
 
     def __init__(self, chunks: Queue) -> None:
