@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import ray
 
-from lookalike import Index, Progress, WorkerFailed
+from lookalike import Index, InvalidSetting, Progress, WorkerFailed
 from lookalike.cluster import RayWorkers, driver
 from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.ingest.pipeline import Committed
@@ -146,7 +147,9 @@ def test_moved_and_deleted_pictures_and_a_file_that_workers_do_not_see(
         assert len(index) == before
 
 
-def test_workers_with_another_model_write_nothing(two: str, many: Path, target: Target) -> None:
+def test_workers_that_are_too_small_or_have_another_model_write_nothing(
+    two: str, many: Path, target: Target
+) -> None:
     own = CollectionModel(model=DEFAULT_MODEL, fingerprint="f" * 32, dim=384)
     store = MilvusStore(target.uri, target.collection, create=own, token=TOKEN)
     job = Job(
@@ -157,6 +160,10 @@ def test_workers_with_another_model_write_nothing(two: str, many: Path, target: 
         may_be_known=False,
     )
     file = next(many.rglob("*.jpg"))
+    with pytest.raises(InvalidSetting, match="at most 1, what a machine of the Ray cluster has"):
+        RayWorkers(two, token=TOKEN).work(
+            [], replace(job, settings=Settings(threads=64)), lambda committed: None
+        )
     with pytest.raises(WorkerFailed, match=r"On the worker at .*: The index was made") as failure:
         RayWorkers(two, token=TOKEN).work(
             [Chunk([ImageFile(file.as_posix(), Stamp(1, 1))])], job, lambda committed: None
