@@ -98,15 +98,22 @@ class IndexRun:
         startup_done()
         counted = None if self.from_file or changes or self.shard else self.sources
         with progress.shown(counted, terminal, options=self.options) as show:
+            if self.workers:
+                # Which tell only now and then what they have written.
+                terminal.on_interrupt = (
+                    "Stopped. What the workers have written is in the index and stays there; run "
+                    "the same command again to go on."
+                )
 
             def on_progress(now: Progress) -> None:
-                terminal.on_interrupt = (
-                    f"Stopped. {now.added + now.updated} pictures of this run are in the index "
-                    "and stay there; run the same command again to go on."
-                )
                 show(now)
                 if self.metrics:
                     self.metrics.progress(now)
+                if not self.workers:
+                    terminal.on_interrupt = (
+                        f"Stopped. {now.added + now.updated} pictures of this run are in the index "
+                        "and stay there; run the same command again to go on."
+                    )
 
             report = index.add(
                 *self.sources,

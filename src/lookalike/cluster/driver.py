@@ -100,8 +100,12 @@ class RayWorkers:
                 weights=self._weights,
                 version=__version__,
             )
-            with Flow(crew, assignment) as flow:
-                self._run(flow, chunks, tell)
+            try:
+                with Flow(crew, assignment) as flow:
+                    self._run(flow, chunks, tell)
+            except SystemExit as error:  # Ray's way to end a driver that it cannot serve any more
+                reason = "it has ended its connection"
+                raise ClusterLost(self._address, reason) from error
 
     def _run(self, flow: Flow, chunks: Iterable[Chunk], tell: Callable[[Committed], None]) -> None:
         from lookalike.cluster.worker import Numbered  # noqa: PLC0415 - as above

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -78,11 +79,18 @@ class Flow:
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
         self._chunks = Queue(crew.workers * CHUNKS_AHEAD, {"num_cpus": 0, "label_selector": here})
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        context = DataContext.get_current()
+        context = DataContext.get_current().copy()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         context.target_max_block_size = 1  # what was read is handed on at once
-        self._dataset = ray.data.read_datasource(
+        with DataContext.current(context), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an option that has no other name yet
+            self._dataset = self._pipeline(crew, assignment, here)
+        self._collecting = threading.Thread(target=self._collect, name="lookalike-ray", daemon=True)
+        self._collecting.start()
+
+    def _pipeline(self, crew: Crew, assignment: Assignment, here: dict[str, str]) -> Any:
+        return ray.data.read_datasource(
             _Waiting(self._chunks),
             override_num_blocks=1,
             num_cpus=0,
@@ -103,8 +111,6 @@ class Flow:
             ),
             max_task_retries=RETRIES,
         )
-        self._collecting = threading.Thread(target=self._collect, name="lookalike-ray", daemon=True)
-        self._collecting.start()
 
     def put(self, numbered: Numbered | None) -> bool:
         """Hand on a chunk, or None behind the last one; False where too many wait already."""
@@ -135,7 +141,7 @@ class Flow:
             ):
                 for row in batch["outcome"]:
                     self._outcomes.put(decode(row.as_py(), Outcome))
-        except Exception as error:  # noqa: BLE001 - raised again, in the caller's thread
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the caller's thread raises it
             self.failure = self.failure or reason_of(error)
         finally:
             self.ended = True
