@@ -297,14 +297,15 @@ def test_rows_that_do_not_arrive_as_they_were_are_found_and_named() -> None:
         copying.copy(Rows(RECORDS), Careless(lambda each: None if each is lost else each))  # type: ignore[arg-type]
     half = lost.vector.astype(np.float16).astype(np.float32)
     assert copying.copy(Rows(RECORDS), spoiled(vector=half)).checked == 40
-    for changes in (
+    spoilt: list[dict[str, Any]] = [
         {"vector": np.full(8, np.nan, np.float32)},
         {"vector": lost.vector + np.float32(2e-3)},
         {"vector": np.zeros(9, np.float32)},
         {"width": 7},
         {"metadata": {}},
         {"path": "/elsewhere.jpg"},
-    ):
+    ]
+    for changes in spoilt:
         with pytest.raises(CopyDiffers) as caught:
             copying.copy(Rows(RECORDS), spoiled(**changes))
         assert caught.value.path == lost.path

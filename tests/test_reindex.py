@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-from PIL import Image
 from pymilvus import MilvusClient
 
 from lookalike import (
@@ -31,37 +29,14 @@ from lookalike import (
     load_embedder,
 )
 from lookalike.embed.presets import DEFAULT_MODEL
-from lookalike.records import Pixels, row_id
+from lookalike.records import row_id
 from lookalike.store.remembered import peek
+from tests.colours import Colours
 from tests.conftest import Outcome, Place
 from tests.milvus_server import TOKEN, MilvusServer
 from tests.test_served import served
 
 Cli = Callable[..., Outcome]
-Vectors = npt.NDArray[np.float32]
-
-
-class Colours:
-    """A model of one's own: the mean colours of the 4 × 4 parts of a picture."""
-
-    least = (4, 4)
-    batch_size = 4
-
-    def __init__(self, name: str = "colours", *, power: float = 1.0) -> None:
-        self.name, self.fingerprint, self._power = name, f"{name:x<32}", power
-        self.dim = 48
-        self.embedded = 0
-
-    def load(self) -> None:
-        pass
-
-    def prepare(self, image: Image.Image) -> Pixels:
-        return np.asarray(image.resize((4, 4), Image.Resampling.BOX))
-
-    def embed(self, pictures: Pixels) -> Vectors:
-        self.embedded += len(pictures)
-        flat = (pictures.reshape(len(pictures), -1).astype(np.float32) + 1) ** self._power
-        return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True), np.float32)
 
 
 class Home:
@@ -217,7 +192,8 @@ def test_an_alias_of_milvus_is_pointed_elsewhere(
         home.check(Colours())
 
 
-def test_pictures_that_are_gone_keep_it_from_taking_the_place(home: Home) -> None:
+def test_pictures_that_are_gone_keep_it_from_taking_the_place(photos: Path, tmp_path: Path) -> None:
+    home = Home(Place(f"{tmp_path}/photos.db", "images", None), photos)
     new, lost = Colours("squares", power=2), home.pictures[:2]
     data = [path.read_bytes() for path in lost]
     lost[0].unlink()
@@ -260,7 +236,7 @@ KILLED = """
 import os, signal, sys
 from lookalike import Index
 from lookalike.store.versions import Versions
-from tests.test_reindex import Colours
+from tests.colours import Colours
 database, token, collection, moment = sys.argv[1:]
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
