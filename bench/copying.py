@@ -4,11 +4,12 @@ The bare client is given the same rows, ready in memory, and writes them with ``
 time. The copy also reads them out of Milvus Lite, and counts and compares at the end. Copying again
 finds nothing to write. Each copy runs in a fresh process, whose peak of memory is told.
 
-    python -m bench.copying --rows 20000 60000
+    python bench/copying.py --rows 20000 60000
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,12 +17,14 @@ from pathlib import Path
 import numpy as np
 from measure import arguments, in_fresh_process, peak_rss_mb, publish
 from pymilvus import MilvusClient
-from tests.milvus_server import TOKEN, MilvusServer
 
 from lookalike import Index
 from lookalike.records import ImageRecord, Stamp
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel, to_row
+
+sys.path.append(str(Path(__file__).parents[1]))
+from tests.milvus_server import TOKEN, MilvusServer
 
 DIM = 384
 AT_ONCE = 1000

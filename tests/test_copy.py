@@ -86,7 +86,7 @@ def test_a_copy_on_a_server_finds_the_same_for_every_sample_picture(
         total = index.add(samples).total
         expected = index.search_many(pictures)
     done = cli(*to_server, "--to-token", TOKEN)
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0, done.err
     assert done.out == (
         f"{total} of {total} rows written, {total} compared; {total} in {milvus_server.uri}\n"
     )
@@ -297,15 +297,15 @@ def test_rows_that_do_not_arrive_as_they_were_are_found_and_named() -> None:
         copying.copy(Rows(RECORDS), Careless(lambda each: None if each is lost else each))  # type: ignore[arg-type]
     half = lost.vector.astype(np.float16).astype(np.float32)
     assert copying.copy(Rows(RECORDS), spoiled(vector=half)).checked == 40
-    changes: dict[str, Any]
-    for changes in (
+    spoilt: list[dict[str, Any]] = [
         {"vector": np.full(8, np.nan, np.float32)},
         {"vector": lost.vector + np.float32(2e-3)},
         {"vector": np.zeros(9, np.float32)},
         {"width": 7},
         {"metadata": {}},
         {"path": "/elsewhere.jpg"},
-    ):
+    ]
+    for changes in spoilt:
         with pytest.raises(CopyDiffers) as caught:
             copying.copy(Rows(RECORDS), spoiled(**changes))
         assert caught.value.path == lost.path
