@@ -4,8 +4,9 @@ Synthetic unit vectors around some thousand centres, as pictures have them, go i
 of each profile, on the server of the package `milvus` in a process of its own. Measured are rows/s
 of `MilvusStore.upsert` against pymilvus's `upsert` of the same rows in the same batches, in
 turns; the time until the index is made and in memory; a search for 10 of vectors that are not
-stored, with the effort that `lookalike tune` chose for recall 0.95; recall@10 against NumPy; the server's memory
-and disk with this collection alone. Filtered searches with and without indexes of the fields.
+stored, with the effort that `lookalike tune` chose for recall 0.95; recall@10 against
+NumPy; the server's memory and disk with this collection alone. Filtered searches with and without
+indexes of the fields.
 """
 
 from __future__ import annotations

@@ -23,13 +23,13 @@ from lookalike.errors import (
 )
 from lookalike.records import Fields, ImageRecord, Stamp, Twin
 from lookalike.store import filters, making, schema
-from lookalike.store.address import address_of
 from lookalike.store.database import Database
-from lookalike.store.design import LITE_IS_EXACT, CollectionDesign, known_tenant
+from lookalike.store.design import CollectionDesign, known_tenant
 from lookalike.store.designed import DesignedDatabase
 from lookalike.store.effort import effort_of
 from lookalike.store.kept import kept_in
 from lookalike.store.nearest import MAX_WINDOW, Nearest
+from lookalike.store.opened import opened
 from lookalike.store.schema import CollectionModel
 
 PAGE_ROWS = 4096
@@ -77,7 +77,7 @@ class MilvusStore(Nearest):
         """
         super().__init__()
         tenant = known_tenant(tenant)
-        self._database = _opened(
+        self._database = opened(
             database,
             collection,
             create=create is not None,
@@ -281,25 +281,3 @@ class MilvusStore(Nearest):
     def close(self) -> None:
         """Let go of the database, so that another process can open it."""
         self._database.close()
-
-
-def _opened(
-    database: str,
-    collection: str,
-    *,
-    create: bool,
-    token: str | None,
-    wait_s: float,
-    for_lite: bool,
-) -> Database:
-    address = address_of(database, token)
-    # Imported here: each needs packages that the other does not.
-    if address is None:
-        if not for_lite:
-            raise DesignUnavailable(database, LITE_IS_EXACT)
-        from lookalike.store.lite import LiteDatabase  # noqa: PLC0415
-
-        return LiteDatabase(database, collection, create=create)
-    from lookalike.store.server import ServerDatabase  # noqa: PLC0415
-
-    return ServerDatabase(address, wait_s=wait_s)
