@@ -240,30 +240,6 @@ class MilvusStore(Nearest):
         found = self._found(vectors, limit, condition, ["id"])
         return [[(hit["entity"]["id"], float(hit["distance"])) for hit in hits] for hits in found]
 
-    def keep(self, properties: Mapping[str, str]) -> None:
-        """Let the collection remember this."""
-        self._database.ask("alter_collection_properties", self.collection, dict(properties))
-
-    def seal(self) -> None:
-        """Let a server make the index of all that was written."""
-        self._database.ask("flush", self.collection)
-
-    def rows_without_index(self) -> int:
-        """How many rows are searched without the index, for that is still being made."""
-        return self._database.rows_without_index(self.collection)
-
-    def sample(self, rows: int) -> tuple[list[str], npt.NDArray[np.float32]]:
-        """About so many rows by chance: their ids, and (n, dim) float32 unit vectors."""
-        parts = max(1, self.count() // (2 * rows))  # so that any range has enough
-        found = self._database.query(
-            self.collection,
-            filter=filters.id_range(0, parts),
-            output_fields=["id", schema.VECTOR_FIELD],
-            limit=rows,
-        )
-        vectors = np.array([row[schema.VECTOR_FIELD] for row in found], np.float32)
-        return [row["id"] for row in found], vectors.reshape(len(found), self.model.dim)
-
     @property
     def tunable(self) -> bool:
         """Whether it is on a server, which may have an index that is not exact."""
