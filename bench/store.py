@@ -41,6 +41,7 @@ from lookalike.store.schema import CollectionModel
 DIM, CENTRES, SPREAD = 384, 2000, 0.7
 BATCH = 512
 QUESTIONS, LIMIT = 200, 10
+PAUSE_S, SETTLE_S = 0.5, 5.0
 TURNS = 20  # batches of each kind that are compared
 MODEL = CollectionModel(model="bench", fingerprint="f", dim=DIM)
 PROFILES = ("small", "balanced", "compact")
@@ -160,8 +161,12 @@ def filtered(store: MilvusStore, questions: Rows) -> dict[str, Any]:
         index = MilvusClient.prepare_index_params()
         index.add_index(field, index_type=kind)
         store.raw.ask("create_index", store.collection, index)
+    for field in SCALARS:
+        while store.raw.ask("describe_index", store.collection, field)["pending_index_rows"]:
+            time.sleep(PAUSE_S)
     store.raw.load(store.collection, store.design)
     tuning.wait_for_index(store)
+    time.sleep(SETTLE_S)
     return {"without": without, "with": all_filters()}
 
 

@@ -2,6 +2,8 @@
 
 from lookalike.embed.catalog import load_embedder
 from lookalike.errors import (
+    DesignMismatch,
+    DesignUnavailable,
     DeviceUnavailable,
     DownloadFailed,
     ExportUnusable,
@@ -27,11 +29,14 @@ from lookalike.errors import (
     PictureError,
     PictureTooLarge,
     PictureUnreadable,
+    ServerFull,
     ServerLost,
+    ServerReadOnly,
     ServerUnreachable,
     SourceNotFound,
     StorageFull,
     StoreError,
+    TenantMismatch,
     TokenRefused,
     UndoFileUnusable,
     UnknownModel,
@@ -57,13 +62,19 @@ from lookalike.records import (
     Skipped,
 )
 from lookalike.settings import Settings
+from lookalike.store.design import CollectionDesign
+from lookalike.store.effort import Curve, Point
 from lookalike.version import __version__ as __version__
 
 __all__ = [
     "Change",
     "Cluster",
     "Clustering",
+    "CollectionDesign",
     "Crop",
+    "Curve",
+    "DesignMismatch",
+    "DesignUnavailable",
     "DeviceUnavailable",
     "Disposal",
     "DisposalReport",
@@ -102,16 +113,20 @@ __all__ = [
     "PictureError",
     "PictureTooLarge",
     "PictureUnreadable",
+    "Point",
     "Progress",
     "Quality",
     "Query",
+    "ServerFull",
     "ServerLost",
+    "ServerReadOnly",
     "ServerUnreachable",
     "Settings",
     "Skipped",
     "SourceNotFound",
     "StorageFull",
     "StoreError",
+    "TenantMismatch",
     "Term",
     "TokenRefused",
     "UndoFileUnusable",
