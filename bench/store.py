@@ -4,8 +4,9 @@ Synthetic unit vectors around some thousand centres, as pictures have them, go i
 of each profile, on the server of the package `milvus` in a process of its own. Measured are rows/s
 of `MilvusStore.upsert` against pymilvus's `upsert` of the same rows in the same batches, in
 turns; the time until the index is made and in memory; a search for 10 of vectors that are not
-stored, with the effort that `lookalike tune` chose for recall 0.95; recall@10 against NumPy; the server's memory
-and disk with this collection alone. Filtered searches with and without indexes of the fields.
+stored, with the effort that `lookalike tune` chose for recall 0.95; recall@10 against
+NumPy; the server's memory and disk with this collection alone. Filtered searches with and without
+indexes of the fields.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from lookalike.store.schema import CollectionModel
 DIM, CENTRES, SPREAD = 384, 2000, 0.7
 BATCH = 512
 QUESTIONS, LIMIT = 200, 10
+PAUSE_S, SETTLE_S = 0.5, 5.0
 TURNS = 20  # batches of each kind that are compared
 MODEL = CollectionModel(model="bench", fingerprint="f", dim=DIM)
 PROFILES = ("small", "balanced", "compact")
@@ -159,8 +161,12 @@ def filtered(store: MilvusStore, questions: Rows) -> dict[str, Any]:
         index = MilvusClient.prepare_index_params()
         index.add_index(field, index_type=kind)
         store.raw.ask("create_index", store.collection, index)
+    for field in SCALARS:
+        while store.raw.ask("describe_index", store.collection, field)["pending_index_rows"]:
+            time.sleep(PAUSE_S)
     store.raw.load(store.collection, store.design)
     tuning.wait_for_index(store)
+    time.sleep(SETTLE_S)
     return {"without": without, "with": all_filters()}
 
 

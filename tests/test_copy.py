@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from lookalike import (
+    CollectionDesign,
     CopyDiffers,
     CopyIncomplete,
     CopyProgress,
@@ -30,6 +31,7 @@ from lookalike import (
     ModelMismatch,
     ServerLost,
     Settings,
+    TenantMismatch,
 )
 from lookalike.exchange import copying
 from lookalike.exchange.checking import Sample
@@ -115,6 +117,35 @@ def test_every_bit_of_every_row_arrives_by_every_way(place: Place, tmp_path: Pat
         assert (report.rows, report.checked, report.total) == (len(RECORDS),) * 3
         assert (told[-1].done, told[-1].total) == (len(RECORDS),) * 2
     assert exactly(rows_of(Place(str(way[-1]), "images", None))) == exactly(RECORDS)
+
+
+def test_a_copy_for_a_tenant_is_of_that_tenants_rows_and_kept_as_its_source(
+    tmp_path: Path, milvus_server: ServerAddress
+) -> None:
+    local, shared = filled(tmp_path / "a.db", RECORDS), f"shared_{os.getpid()}"
+    design = CollectionDesign.of("balanced")
+    uri: Any = milvus_server.uri
+    to: dict[str, Any] = {"to_token": TOKEN, "to_collection": shared}
+    Index.copy(local, uri, to_tenant="anna", design=design, **to)
+    few = filled(tmp_path / "b.db", RECORDS[:3])
+    assert Index.copy(few, uri, to_tenant="berta", exact=True, **to).total == 3
+    source: dict[str, Any] = {"token": TOKEN, "collection": shared}
+    moved = f"moved_{os.getpid()}"
+    report = Index.copy(
+        uri, uri, tenant="anna", to_tenant="clara", **source, to_token=TOKEN, to_collection=moved
+    )
+    assert (report.rows, report.total) == (len(RECORDS),) * 2
+    for collection, tenant, rows in (
+        (shared, "anna", RECORDS), (shared, "berta", RECORDS[:3]), (moved, "clara", RECORDS),
+    ):  # fmt: skip
+        store = MilvusStore(uri, collection, create=None, token=TOKEN, tenant=tenant)
+        with contextlib.closing(store):
+            assert store.design.index_type == "HNSW"
+            assert exactly([each for page in store.scan() for each in page]) == exactly(rows)
+    for options in ({"tenant": "anna"}, {}):
+        with pytest.raises((TenantMismatch, InvalidSetting)):
+            Index.copy(uri, tmp_path / "c.db", **source, to_tenant=options.get("tenant"))
+    assert not (tmp_path / "c.db").exists()
 
 
 def test_only_what_is_missing_or_different_is_written(place: Place, tmp_path: Path) -> None:

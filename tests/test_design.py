@@ -27,6 +27,7 @@ from lookalike.errors import (
 from lookalike.records import row_id
 from lookalike.store import server_errors, tuning
 from lookalike.store.design import CollectionDesign
+from lookalike.store.designed import DesignedDatabase
 from lookalike.store.effort import Curve, Effort, Point, effort_of
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
@@ -248,6 +249,56 @@ def test_a_curve_says_how_much_is_enough() -> None:
         256,
     ]
     assert Effort("nprobe", 4, 8).params(1000) == {"nprobe": 4}
+
+
+class Shelf:
+    """Keeps rows as a server with float16 vectors does; the one in the tests cannot yet."""
+
+    shown, window = "shelf", 16_384
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+
+    def write(self, collection: str, rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            assert row["vector"].dtype == np.float16
+            self.rows[row["id"]] = {**row, "vector": row["vector"].tobytes()}
+
+    def get(self, collection: str, ids: list[str], fields: list[str]) -> list[dict[str, Any]]:
+        return [{field: self.rows[key][field] for field in fields} for key in ids]
+
+    def search(self, collection: str, *, data: list[Any], limit: int, **_: Any) -> Any:
+        assert all(vector.dtype == np.float16 for vector in data)
+        stored = np.stack([np.frombuffer(row["vector"], np.float16) for row in self.rows.values()])
+        whole = stored.astype(np.float64)
+        whole /= np.linalg.norm(whole, axis=1, keepdims=True)
+        hits = []
+        for vector in data:
+            scores = whole @ vector.astype(np.float64) / np.linalg.norm(vector.astype(np.float64))
+            best = np.argsort(-scores)[:limit]
+            keys = list(self.rows)
+            hits.append(
+                [{"id": keys[n], "distance": scores[n], "entity": {"id": keys[n]}} for n in best]
+            )
+        return hits
+
+
+def test_vectors_of_half_the_bytes_have_the_same_scores_within_a_thousandth() -> None:
+    vectors = clustered(200)
+    shelf: Any = Shelf()
+    halved = DesignedDatabase(shelf, tenant=None, placed=False, halves=True)
+    halved.write("c", [{"id": row_id(str(n)), "vector": row} for n, row in enumerate(vectors)])
+    assert all(len(row["vector"]) == 2 * DIM for row in shelf.rows.values())
+    keys = [row_id(str(n)) for n in range(200)]
+    read = np.stack([row["vector"] for row in halved.get("c", keys, ["id", "vector"])])
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(read, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(read, vectors, atol=1e-3)
+    found = halved.search("c", data=list(vectors[:9]), limit=200)
+    for vector, hits in zip(vectors[:9], found, strict=True):
+        scores = dict(zip(keys, vectors @ vector, strict=True))
+        assert {hit["id"] for hit in hits} == set(keys)
+        assert all(abs(hit["distance"] - scores[hit["id"]]) < 1e-3 for hit in hits)
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_an_alias_of_milvus_is_pointed_elsewhere(
 
 
 def test_whoever_opens_it_while_it_is_swapped_finds_a_whole_collection_of_one_model(
-    photos: Path, milvus_server: MilvusServer
+    photos: Path, milvus_server: ServerAddress
 ) -> None:
     home = Home(Place(milvus_server.uri, f"swapped_{os.getpid()}", TOKEN), photos / "birds")
     keys = [row_id(path.as_posix()) for path in home.pictures]

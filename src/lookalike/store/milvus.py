@@ -23,13 +23,13 @@ from lookalike.errors import (
 )
 from lookalike.records import Fields, ImageRecord, Shard, Stamp, Twin
 from lookalike.store import filters, making, schema
-from lookalike.store.address import address_of
 from lookalike.store.database import Database
-from lookalike.store.design import LITE_IS_EXACT, CollectionDesign, known_tenant
+from lookalike.store.design import CollectionDesign, known_tenant
 from lookalike.store.designed import DesignedDatabase
 from lookalike.store.effort import effort_of
 from lookalike.store.kept import kept_in
 from lookalike.store.nearest import MAX_WINDOW, Nearest
+from lookalike.store.opened import opened
 from lookalike.store.schema import CollectionModel
 from lookalike.store.versions import Versions, behind
 
@@ -81,7 +81,7 @@ class MilvusStore(Nearest):
         """
         super().__init__()
         self.tenant = tenant = known_tenant(tenant)
-        self._database = _opened(
+        self._database = opened(
             database,
             collection,
             create=create is not None,
@@ -276,30 +276,6 @@ class MilvusStore(Nearest):
         found = self._found(vectors, limit, condition, ["id"])
         return [[(hit["entity"]["id"], float(hit["distance"])) for hit in hits] for hits in found]
 
-    def keep(self, properties: Mapping[str, str]) -> None:
-        """Let the collection remember this."""
-        self._database.ask("alter_collection_properties", self.collection, dict(properties))
-
-    def seal(self) -> None:
-        """Let a server make the index of all that was written."""
-        self._database.ask("flush", self.collection)
-
-    def rows_without_index(self) -> int:
-        """How many rows are searched without the index, for that is still being made."""
-        return self._database.rows_without_index(self.collection)
-
-    def sample(self, rows: int) -> tuple[list[str], npt.NDArray[np.float32]]:
-        """About so many rows by chance: their ids, and (n, dim) float32 unit vectors."""
-        parts = max(1, self.count() // (2 * rows))  # so that any range has enough
-        found = self._database.query(
-            self.collection,
-            filter=filters.id_range(0, parts),
-            output_fields=["id", schema.VECTOR_FIELD],
-            limit=rows,
-        )
-        vectors = np.array([row[schema.VECTOR_FIELD] for row in found], np.float32)
-        return [row["id"] for row in found], vectors.reshape(len(found), self.model.dim)
-
     @property
     def tunable(self) -> bool:
         """Whether it is on a server, which may have an index that is not exact."""
@@ -317,25 +293,3 @@ class MilvusStore(Nearest):
     def close(self) -> None:
         """Let go of the database, so that another process can open it."""
         self._database.close()
-
-
-def _opened(
-    database: str,
-    collection: str,
-    *,
-    create: bool,
-    token: str | None,
-    wait_s: float,
-    for_lite: bool,
-) -> Database:
-    address = address_of(database, token)
-    # Imported here: each needs packages that the other does not.
-    if address is None:
-        if not for_lite:
-            raise DesignUnavailable(database, LITE_IS_EXACT)
-        from lookalike.store.lite import LiteDatabase  # noqa: PLC0415
-
-        return LiteDatabase(database, collection, create=create)
-    from lookalike.store.server import ServerDatabase  # noqa: PLC0415
-
-    return ServerDatabase(address, wait_s=wait_s)

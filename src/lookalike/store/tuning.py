@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from lookalike.errors import DesignUnavailable, StoreError
 from lookalike.records import row_id
-from lookalike.store import making
+from lookalike.store import filters, making
 from lookalike.store.design import PROPERTY as DESIGN
 from lookalike.store.design import CollectionDesign
 from lookalike.store.effort import LEVEL, MEASURED_HITS, Curve, Point, effort_of
 from lookalike.store.milvus import MilvusStore
+from lookalike.store.schema import VECTOR_FIELD
 
 BUILD_S = 3600.0  # how long the index is waited for
 PAUSE_S = 0.5
@@ -73,7 +74,7 @@ def tune(
         questions=len(exact.ids),
         points=tuple(points),
     )
-    store.keep(curve.to_properties())
+    _keep(store, curve.to_properties())
     store.curve = curve
     store.effort = effort_of(store.design, curve, store.level)
     return curve
@@ -81,16 +82,18 @@ def tune(
 
 def keep_level(store: MilvusStore, recall: float) -> None:
     """Let searches of the collection have that recall from now on, where they say no other."""
-    store.keep({LEVEL: str(recall)})
+    _keep(store, {LEVEL: str(recall)})
     store.level = recall
     store.effort = effort_of(store.design, store.curve, recall)
 
 
 def wait_for_index(store: MilvusStore, on_wait: Callable[[int], None] | None = None) -> None:
     """Let the server seal what is young, and wait until the index has all rows."""
-    store.seal()
+    store.raw.ask("flush", store.collection)
+    if store.design.exact:  # Milvus makes nothing of it
+        return
     deadline = time.monotonic() + BUILD_S
-    while (lacking := store.rows_without_index()) > 0:
+    while (lacking := store.raw.rows_without_index(store.collection)) > 0:
         if time.monotonic() > deadline:
             raise StoreError(
                 f"{store.database} has not finished the {store.design.index_type} index of "
@@ -116,7 +119,7 @@ def redesign(store: MilvusStore, design: CollectionDesign) -> None:
         index_params=design.index_params,
     )
     database.ask("release_collection", collection)
-    database.ask("drop_index", collection, "vector")
+    database.ask("drop_index", collection, VECTOR_FIELD)
     try:
         store.design = making.create_index(database, collection, store.model, wanted)
     except DesignUnavailable:
@@ -124,13 +127,30 @@ def redesign(store: MilvusStore, design: CollectionDesign) -> None:
         raise
     finally:
         database.load(collection, store.design)
-    store.keep({DESIGN: "", **store.design.to_properties(), **Curve.forgotten()})
+    _keep(store, {DESIGN: "", **store.design.to_properties(), **Curve.forgotten()})
     store.curve = None
     store.effort = effort_of(store.design, None, store.level)
 
 
+def _keep(store: MilvusStore, properties: dict[str, str]) -> None:
+    store.raw.ask("alter_collection_properties", store.collection, properties)
+
+
+def _sample(store: MilvusStore, rows: int) -> tuple[list[str], Vectors]:
+    """So many rows by chance: their ids, and (n, dim) float32 unit vectors."""
+    parts = max(1, store.count() // (2 * rows))  # so that any range has enough
+    found = store.raw.query(
+        store.collection,
+        filter=filters.id_range(0, parts),
+        output_fields=["id", VECTOR_FIELD],
+        limit=rows,
+    )
+    vectors = np.array([row[VECTOR_FIELD] for row in found], np.float32)
+    return [row["id"] for row in found], vectors.reshape(len(found), store.model.dim)
+
+
 def _exact(store: MilvusStore, questions: int) -> Exact:
-    ids, vectors = store.sample(questions)
+    ids, vectors = _sample(store, questions)
     best = np.full((len(ids), MEASURED_HITS), -2, np.float32)
     number = {key: at for at, key in enumerate(ids)}
     rows = 0
