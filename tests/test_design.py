@@ -60,10 +60,10 @@ def opened(milvus_server: ServerAddress) -> Iterator[Callable[..., MilvusStore]]
 
 
 def clustered(rows: int) -> Rows:
-    """Unit rows around some centres, as pictures are."""
+    """Unit rows that lie a little closer around some centres."""
     random = np.random.default_rng(0)
     centres = random.normal(size=(60, DIM))
-    vectors = centres[random.integers(60, size=rows)] + 1.0 * random.normal(size=(rows, DIM))
+    vectors = centres[random.integers(60, size=rows)] + 3.0 * random.normal(size=(rows, DIM))
     unit: Rows = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     return unit
 

@@ -82,7 +82,8 @@ class DesignedDatabase:
         return _ID.sub(lambda found: f'"{self.stored_id(found[1])}"', compared[0])
 
     def _with_ids(self, ids: Sequence[str]) -> str:
-        return self._within(filters.among("id", [*map(self.stored_id, ids)], negated=False))
+        stored = filters.among("id", [*map(self.stored_id, ids)], negated=False)
+        return f"{self._own} and {stored}"
 
     def get(self, collection: str, ids: Sequence[str], fields: list[str]) -> list[Row]:
         """Look the rows up by their ids."""
