@@ -78,6 +78,7 @@ def into(place: Place, source: Path, **options: Any) -> Any:
     )
 
 
+@pytest.mark.timeout(300)
 def test_a_copy_on_a_server_finds_the_same_for_every_sample_picture(
     cli: Cli, samples: Path, tmp_path: Path, milvus_server: ServerAddress
 ) -> None:
@@ -104,7 +105,10 @@ def test_a_copy_on_a_server_finds_the_same_for_every_sample_picture(
     assert (again["rows"], again["written"], again["total"]) == (total, 0, total)
 
 
-def test_every_bit_of_every_row_arrives_by_every_way(place: Place, tmp_path: Path) -> None:
+def test_every_bit_of_every_row_arrives_by_every_way(
+    tmp_path: Path, milvus_server: MilvusServer
+) -> None:
+    place = Place(milvus_server.uri, f"bits_{os.getpid()}", TOKEN)
     local = filled(tmp_path / "a.db", RECORDS)
     assert into(place, local).written == len(RECORDS)
     assert exactly(rows_of(place)) == exactly(RECORDS)

@@ -46,10 +46,10 @@ class Moving(Keeping):
     ) -> CopyReport:
         """Copy all rows with their vectors; nothing is embedded, and no picture is opened.
 
-        Memory does not grow with the index. Into a database only those rows are written that it
-        does not have as they are in the source, so a copy that was interrupted is completed by
-        running it again. An export is written as a whole. At the end rows are counted, and 1,000
-        of them compared with the source's.
+        Rows pass through page by page; only Milvus Lite itself holds all in memory. Into a database
+        only those rows are written that it does not have as they are in the source, so a copy that
+        was interrupted is completed by running it again. An export is written as a whole. At the
+        end rows are counted, and 1,000 of them compared with the source's.
 
         Args:
             source: a database as in `Index.open`, or what `export` wrote.
