@@ -25,12 +25,12 @@ from lookalike.records import (
     IndexReport,
     Metadata,
     Progress,
-    Shard,
     row_id,
 )
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute, is_archive, storable
 from lookalike.sources.reader import Reader
+from lookalike.store.shard import Shard
 
 if TYPE_CHECKING:
     from lookalike.store import Store
@@ -106,9 +106,8 @@ class Keeping:
                 size and time of a file.
             changes: what has changed below the sources since the last run, where that is known;
                 nothing else is looked at.
-            shard: (i, n): take care of the i-th of n equal parts of the pictures alone, from 1 to
-                n, so that n machines can share the work. A picture that was moved keeps its vector
-                and fields if its old row is still there when its new part is worked on.
+            shard: (i, n): the i-th, from 1 up, of n equal parts of the pictures alone. One that was
+                moved keeps its vector and fields if its old row is still there.
             workers: who does the work in place of this process: `lookalike.cluster.RayWorkers`.
             on_progress: is called in this thread, now and then; what it raises ends the run.
             follow_out: follow links that lead out of the sources, too; else what lies behind these
@@ -124,7 +123,6 @@ class Keeping:
                 returned them.
             StoreError: the database failed; everything committed before that is kept.
         """
-        part = None if shard is None else Shard(*shard)
         return sync(
             self._scan(
                 sources, more, exclude, all_files, one_file_system, changes, follow_out=follow_out
@@ -135,7 +133,7 @@ class Keeping:
             checksum=checksum,
             vanished=None if changes is None else changes.gone,
             fields_of=None if metadata is None else lookup(metadata),
-            shard=part,
+            shard=Shard(*shard) if shard else None,
             workers=workers,
             on_progress=on_progress,
         )

@@ -15,8 +15,9 @@ from lookalike.ingest.pipeline import Committed
 from lookalike.ingest.plan import is_gone
 from lookalike.ingest.scan import Scan
 from lookalike.ingest.work import Chunk, Job, Workers
-from lookalike.records import Fields, ImageFile, IndexReport, Progress, Shard, Skipped, row_id
+from lookalike.records import Fields, ImageFile, IndexReport, Progress, Skipped, row_id
 from lookalike.settings import Settings
+from lookalike.store.shard import Shard
 
 # One look-up costs a server 30 ms, and little more for many files than for few. Who scans slowly
 # does not wait for so many.

@@ -21,10 +21,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lookalike.records import Hit, Shard, Vector
+from lookalike.records import Hit, Vector
 from lookalike.store import filters, schema
 from lookalike.store.database import Database, Row
 from lookalike.store.schema import CollectionModel
+from lookalike.store.shard import Shard
 
 MAX_WINDOW = 16_384  # Milvus's limit on offset + limit
 RANGE_ROWS = 4096  # on average; a window has room for any range that chance could make
