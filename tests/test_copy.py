@@ -106,7 +106,7 @@ def test_a_copy_on_a_server_finds_the_same_for_every_sample_picture(
 
 
 def test_every_bit_of_every_row_arrives_by_every_way(
-    tmp_path: Path, milvus_server: MilvusServer
+    tmp_path: Path, milvus_server: ServerAddress
 ) -> None:
     place = Place(milvus_server.uri, f"bits_{os.getpid()}", TOKEN)
     local = filled(tmp_path / "a.db", RECORDS)

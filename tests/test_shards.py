@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from lookalike import Index, IndexReport, InvalidSetting
-from lookalike.records import ImageRecord, Shard, row_id
+from lookalike.records import ImageRecord, row_id
 from lookalike.store.filters import id_range
+from lookalike.store.shard import Shard
 from tests.conftest import Outcome, Place
 
 SHARDS = 3

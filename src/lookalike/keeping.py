@@ -26,13 +26,13 @@ from lookalike.records import (
     IndexReport,
     Metadata,
     Progress,
-    Shard,
     row_id,
 )
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute, is_archive, storable
 from lookalike.sources.reader import Reader
 from lookalike.store.design import known_tenant
+from lookalike.store.shard import Shard
 
 if TYPE_CHECKING:
     from lookalike.store import Store
@@ -108,9 +108,8 @@ class Keeping:
                 size and time of a file.
             changes: what has changed below the sources since the last run, where that is known;
                 nothing else is looked at.
-            shard: (i, n): take care of the i-th of n equal parts of the pictures alone, from 1 to
-                n, so that n machines can share the work. A picture that was moved keeps its vector
-                and fields if its old row is still there when its new part is worked on.
+            shard: (i, n): the i-th, from 1 up, of n equal parts of the pictures alone. One that was
+                moved keeps its vector and fields if its old row is still there.
             workers: who does the work in place of this process: `lookalike.cluster.RayWorkers`.
             on_progress: is called in this thread, now and then; what it raises ends the run.
             follow_out: follow links that lead out of the sources, too; else what lies behind these

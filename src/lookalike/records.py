@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lookalike.errors import InvalidSetting
-
 Vector = npt.NDArray[np.float32]
 """One embedding: shape ``(dim,)``, float32, unit length."""
 
@@ -32,39 +30,9 @@ def row_id(path: str) -> str:
     return hashlib.blake2b(path.encode(), digest_size=16).hexdigest()
 
 
-def id_edge(part: int, parts: int) -> str:
-    """Where one of `parts` equal ranges of ids begins; that of a part behind the last is its end.
-
-    Ids are uniform 128-bit numbers in hex.
-    """
-    return f"{(1 << 128) * part // parts:032x}"
-
-
 def is_row_id(text: str) -> bool:
     """Whether it is of the form of a row's id."""
     return re.fullmatch(r"[0-9a-f]{32}", text) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One of `of` equal parts of all pictures, by the ids of their rows; the first has number 1.
-
-    Raises:
-        InvalidSetting: there is no such part.
-    """
-
-    number: int
-    of: int
-
-    def __post_init__(self) -> None:
-        """Refuse what is no part."""
-        if not 1 <= self.number <= self.of:
-            raise InvalidSetting("shard", f"{self.number}/{self.of}", "I/N with I from 1 to N")
-
-    def has(self, key: str) -> bool:
-        """Whether a row of this id is in it."""
-        after = self.number == self.of or key < id_edge(self.number, self.of)
-        return key >= id_edge(self.number - 1, self.of) and after
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,22 +115,22 @@ def test_the_command_says_what_a_local_run_says_and_goes_on_after_ctrl_c(
 
 
 def test_moved_and_deleted_pictures_and_a_file_that_workers_do_not_see(
-    two: str, many: Path, target: Target, tmp_path: Path
+    two: str, photos: Path, target: Target, tmp_path: Path
 ) -> None:
     workers = RayWorkers(two, token=TOKEN)
     with target.open() as index, Index.open(tmp_path / "local.db") as local:
         for each in (index, local):
-            each.add(many, metadata=lambda path: {"name": Path(path).name})
-        (many / "0" / "birds").rename(many / "0" / "animals")
-        next((many / "1" / "trees").iterdir()).unlink()
-        again, expected = index.add(many, workers=workers), local.add(many)
+            each.add(photos, metadata=lambda path: {"name": Path(path).name})
+        (photos / "birds").rename(photos / "animals")
+        next((photos / "trees").iterdir()).unlink()
+        again, expected = index.add(photos, workers=workers), local.add(photos)
         assert (again.moved, again.removed) == (expected.moved, expected.removed) == (12, 1)
         assert again.unchanged == expected.unchanged
         assert_same_rows(index, local)
 
         before = len(index)
-        file = next((many / "0").rglob("*.jpg"))
-        file.rename(many.parent / "out of sight.jpg")
+        file = next((photos / "flowers").glob("*.jpg"))
+        file.rename(photos.parent / "out of sight.jpg")
         told: list[Committed] = []
         job = Job(
             database=index.database,

@@ -21,12 +21,12 @@ from lookalike.records import (
     ImageFile,
     IndexReport,
     Progress,
-    Shard,
     Skipped,
     Work,
     row_id,
 )
 from lookalike.settings import Settings
+from lookalike.store.shard import Shard
 
 # One look-up costs a server 30 ms, and little more for many files than for few. Who scans slowly
 # does not wait for so many.

@@ -21,7 +21,7 @@ from lookalike.errors import (
     IndexNotFound,
     StoreError,
 )
-from lookalike.records import Fields, ImageRecord, Shard, Stamp, Twin
+from lookalike.records import Fields, ImageRecord, Stamp, Twin
 from lookalike.store import filters, making, schema
 from lookalike.store.database import Database
 from lookalike.store.design import CollectionDesign, known_tenant
@@ -31,6 +31,7 @@ from lookalike.store.kept import kept_in
 from lookalike.store.nearest import MAX_WINDOW, Nearest
 from lookalike.store.opened import opened
 from lookalike.store.schema import CollectionModel
+from lookalike.store.shard import Shard
 from lookalike.store.versions import Versions, behind
 
 PAGE_ROWS = 4096

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lookalike.records import Shard, Vector
+from lookalike.records import Vector
 from lookalike.store import filters, schema
 from lookalike.store.database import Database, Row
 from lookalike.store.design import CollectionDesign
 from lookalike.store.schema import CollectionModel
+from lookalike.store.shard import Shard
 
 SAMPLE_ROWS = 1500
 SAMPLE_LASTS_S = 60.0  # others may write to a server

@@ -18,11 +18,12 @@ import numpy.typing as npt
 from lookalike.errors import IndexServed
 from lookalike.owner.connection import Owner
 from lookalike.owner.messages import decode, encode
-from lookalike.records import Fields, Hit, ImageRecord, Shard, Stamp, Twin, Vector
+from lookalike.records import Fields, Hit, ImageRecord, Stamp, Twin, Vector
 from lookalike.store.design import CollectionDesign
 from lookalike.store.nearest import FIRST_HITS
 from lookalike.store.sampling import Background
 from lookalike.store.schema import CollectionModel
+from lookalike.store.shard import Shard
 
 
 @dataclass(frozen=True)
