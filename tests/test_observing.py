@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -24,11 +25,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client.parser import text_string_to_metric_families as parsed
 from starlette.testclient import TestClient
 
+import lookalike
 from lookalike import Index, Settings
 from lookalike.cli.traces import are_asked_for
 from lookalike.records import row_id
 from lookalike.serve.app import create_app
 from lookalike.serve.guarding import guarded
+from lookalike.serve.indexing import RunFigures
 from lookalike.serve.options import ServeOptions
 from tests.conftest import Outcome
 from tests.serving import API, served
@@ -154,6 +157,19 @@ def test_a_run_keeps_figures_in_a_file(cli: Cli, photos: Path, tmp_path: Path) -
     assert figures(file)["lookalike_index_success"] == 0
     assert ".prom" in cli("index", photos, "--metrics-file", tmp_path / "run.txt").err
     assert "folder" in cli("index", photos, "--metrics-file", tmp_path / "no" / "run.prom").err
+
+
+def test_the_guide_names_every_figure_and_event(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "operations.md").read_text(encoding="utf-8")
+    RunFigures().write(tmp_path / "none.prom")
+    families = {each.name for each in parsed((tmp_path / "none.prom").read_text(encoding="utf-8"))}
+    made = {name for name in families if not name.endswith("_created")}
+    told = set(re.findall(r"`(lookalike_[a-z_]+?)(?:_total)?(?:\{\w+\})?`", guide))
+    assert told == made
+    source = Path(lookalike.__file__).parent
+    written = "".join(path.read_text(encoding="utf-8") for path in source.rglob("*.py"))
+    events = re.findall(r"""event(?:=|": )"(\w+)\"""", written)
+    assert set(re.findall(r"^\| `((?!lookalike)\w+)` \|", guide, re.MULTILINE)) == set(events)
 
 
 def test_a_server_counts_what_its_jobs_do(photos: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ class IndexingFigures:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._pictures = Counter(
             "lookalike_index_pictures",
-            "Pictures by what indexing has done; those that were moved are among the added.",
+            "Pictures by what became of them; those that were moved are among the added, too.",
             ["outcome"],
             registry=registry,
         )
