@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from lookalike.cli.skip_report import write_report
-from lookalike.records import IndexReport, Skipped
+from lookalike.records import Skipped
+from lookalike.reports import IndexReport
 from lookalike.sources import archives
 from tests.conftest import Outcome
 

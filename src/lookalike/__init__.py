@@ -57,20 +57,22 @@ from lookalike.query.question import Query
 from lookalike.query.terms import Crop, Term, Words
 from lookalike.records import (
     Change,
-    Comparison,
-    CopyProgress,
-    CopyReport,
     Disposal,
     DisposalReport,
     Duplicate,
     DuplicateGroup,
     Hit,
-    ImportReport,
     IndexInfo,
-    IndexReport,
     Progress,
-    ReindexReport,
     Skipped,
+)
+from lookalike.reports import (
+    Comparison,
+    CopyProgress,
+    CopyReport,
+    ImportReport,
+    IndexReport,
+    ReindexReport,
 )
 from lookalike.settings import Settings
 from lookalike.store.design import CollectionDesign

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike import tracing
@@ -18,20 +16,12 @@ from lookalike.ingest.scan import Scan, ScanOptions
 from lookalike.ingest.sync import sync
 from lookalike.ingest.upkeep import relocate, rows_without_file
 from lookalike.ingest.work import Workers
-from lookalike.opening import open_like, own_embedder
-from lookalike.records import (
-    Burst,
-    Change,
-    ImportReport,
-    IndexReport,
-    Metadata,
-    Progress,
-    row_id,
-)
+from lookalike.opening import own_embedder
+from lookalike.records import Burst, Change, Metadata, Progress, row_id
+from lookalike.reports import IndexReport
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute, is_archive, storable
 from lookalike.sources.reader import Reader
-from lookalike.store.design import known_tenant
 from lookalike.store.shard import Shard
 
 if TYPE_CHECKING:
@@ -242,69 +232,3 @@ class Keeping:
             InvalidSetting: one of the two lies inside the other.
         """
         return relocate(self._store, absolute(old), absolute(new))
-
-    def export(self, target: str | os.PathLike[str]) -> int:
-        """Write all rows with their vectors into files that other programs read.
-
-        Memory does not grow with the index. Files that are there are replaced, as a whole.
-
-        Args:
-            target: ``FILE.parquet``; or ``FILE.npy``, beside which ``FILE.jsonl`` and ``FILE.json``
-                are written; or a folder, for ``vectors.npy``, ``rows.jsonl`` and ``model.json``.
-
-        Returns:
-            How many rows were written.
-
-        Raises:
-            InvalidSetting: the name is none of these.
-            OSError: it cannot be written; what was there before still is.
-        """
-        # Imported here, and below: Arrow is loaded for this alone.
-        from lookalike.exchange import export  # noqa: PLC0415
-
-        return export.write(self._store, Path(absolute(target)))
-
-    @classmethod
-    def import_rows(
-        cls,
-        source: str | os.PathLike[str],
-        database: str | os.PathLike[str] | None = None,
-        *,
-        token: str | None = None,
-        collection: str = "images",
-        tenant: str | None = None,
-        settings: Settings | None = None,
-    ) -> ImportReport:
-        """Put all rows of an export into an index, which is made where there is none.
-
-        Rows of the same paths are replaced. Nothing is embedded, and the model need not be on this
-        machine.
-
-        Args:
-            source: what `export` wrote.
-            database: as in `Index.open`.
-            token: as in `Index.open`.
-            collection: as in `Index.open`.
-            tenant: as in `Index.open`.
-            settings: by default from the environment variables.
-
-        Raises:
-            ExportUnusable: it is no export, or damaged; nothing was changed.
-            ModelMismatch: the index was made with another model; nothing was changed.
-            StoreError: the database failed.
-        """
-        from lookalike.exchange.export import Export  # noqa: PLC0415
-
-        found = Export(Path(absolute(source)))
-        store = open_like(
-            found.model,
-            database,
-            token=token,
-            collection=collection,
-            tenant=known_tenant(tenant),
-            export=os.fspath(source),
-            settings=settings or Settings.from_environment(),
-        )
-        with contextlib.closing(store):
-            found.put_into(store)
-            return ImportReport(rows=found.rows, total=store.count(), database=store.database)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import InvalidSetting
 from lookalike.keeping import Keeping
-from lookalike.opening import is_same_database, open_existing, open_like
-from lookalike.records import CopyProgress, CopyReport
+from lookalike.opening_rows import is_same_database, open_existing, open_like
+from lookalike.reports import CopyProgress, CopyReport, ImportReport
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute
+from lookalike.store.design import known_tenant
 
 if TYPE_CHECKING:
     from lookalike.store import Store
@@ -25,6 +26,72 @@ Place = str | os.PathLike[str]
 
 class Moving(Keeping):
     """What takes an `Index` elsewhere."""
+
+    def export(self, target: str | os.PathLike[str]) -> int:
+        """Write all rows with their vectors into files that other programs read.
+
+        Memory does not grow with the index. Files that are there are replaced, as a whole.
+
+        Args:
+            target: ``FILE.parquet``; or ``FILE.npy``, beside which ``FILE.jsonl`` and ``FILE.json``
+                are written; or a folder, for ``vectors.npy``, ``rows.jsonl`` and ``model.json``.
+
+        Returns:
+            How many rows were written.
+
+        Raises:
+            InvalidSetting: the name is none of these.
+            OSError: it cannot be written; what was there before still is.
+        """
+        # Imported here, and below: Arrow is loaded for this alone.
+        from lookalike.exchange import export  # noqa: PLC0415
+
+        return export.write(self._store, Path(absolute(target)))
+
+    @classmethod
+    def import_rows(
+        cls,
+        source: str | os.PathLike[str],
+        database: str | os.PathLike[str] | None = None,
+        *,
+        token: str | None = None,
+        collection: str = "images",
+        tenant: str | None = None,
+        settings: Settings | None = None,
+    ) -> ImportReport:
+        """Put all rows of an export into an index, which is made where there is none.
+
+        Rows of the same paths are replaced. Nothing is embedded, and the model need not be on this
+        machine.
+
+        Args:
+            source: what `export` wrote.
+            database: as in `Index.open`.
+            token: as in `Index.open`.
+            collection: as in `Index.open`.
+            tenant: as in `Index.open`.
+            settings: by default from the environment variables.
+
+        Raises:
+            ExportUnusable: it is no export, or damaged; nothing was changed.
+            ModelMismatch: the index was made with another model; nothing was changed.
+            StoreError: the database failed.
+        """
+        from lookalike.exchange.export import Export  # noqa: PLC0415
+
+        found = Export(Path(absolute(source)))
+        store = open_like(
+            found.model,
+            database,
+            token=token,
+            collection=collection,
+            tenant=known_tenant(tenant),
+            export=os.fspath(source),
+            settings=settings or Settings.from_environment(),
+        )
+        with contextlib.closing(store):
+            found.put_into(store)
+            return ImportReport(rows=found.rows, total=store.count(), database=store.database)
 
     @classmethod
     def copy(

@@ -12,8 +12,9 @@ from lookalike.embed.catalog import load_embedder
 from lookalike.embed.embedder import Embedder
 from lookalike.errors import IndexIncompatible, InvalidSetting, NothingBefore
 from lookalike.keeping import Keeping
-from lookalike.opening import open_itself
-from lookalike.records import Progress, ReindexReport
+from lookalike.opening_rows import open_itself
+from lookalike.records import Progress
+from lookalike.reports import ReindexReport
 from lookalike.settings import Settings
 from lookalike.store.schema import CollectionModel
 

@@ -23,7 +23,7 @@ from lookalike.cli.keeping import (
 from lookalike.cli.options import Collection, Quiet, Report, ReportFormat, Token, Verbose, Version
 from lookalike.cli.terminal import Terminal, startup_done, visible
 from lookalike.index import Index
-from lookalike.records import CopyProgress
+from lookalike.reports import CopyProgress
 
 EXAMPLE = "lookalike copy photos.db http://localhost:19530"
 _PLACES = "a path that ends in .db, http://HOST:PORT of a Milvus server, or an export"

@@ -49,7 +49,8 @@ from lookalike.cli.skip_report import check_report, endings, write_report
 from lookalike.cli.terminal import FAILED, Terminal
 from lookalike.ingest.metadata_file import read_metadata
 from lookalike.ingest.scan import Scan, ScanOptions
-from lookalike.records import Fields, IndexReport
+from lookalike.records import Fields
+from lookalike.reports import IndexReport
 
 
 def index(

@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from lookalike.errors import ExtraMissing, InvalidSetting
-from lookalike.records import IndexReport, Progress
+from lookalike.records import Progress
+from lookalike.reports import IndexReport
 
 SECONDS_BETWEEN_WRITES = 10.0
 _log = logging.getLogger("lookalike")

@@ -17,7 +17,8 @@ from lookalike.index import Index
 from lookalike.ingest.name_list import names_in
 from lookalike.ingest.scan import Scan, ScanOptions
 from lookalike.ingest.work import Workers
-from lookalike.records import Burst, Change, Fields, IndexReport, Progress
+from lookalike.records import Burst, Change, Fields, Progress
+from lookalike.reports import IndexReport
 from lookalike.settings import Settings
 from lookalike.store.design import CollectionDesign
 

@@ -29,7 +29,8 @@ from lookalike.cli.terminal import FAILED, Terminal, startup_done
 from lookalike.errors import LabelsUnusable
 from lookalike.index import Index
 from lookalike.insight.quality import check_labels
-from lookalike.records import Progress, ReindexReport
+from lookalike.records import Progress
+from lookalike.reports import ReindexReport
 
 EXAMPLE = "lookalike reindex --model resnet18"
 

@@ -17,7 +17,8 @@ from lookalike.cli.page import page
 from lookalike.decode import FORMATS
 from lookalike.errors import InvalidSetting
 from lookalike.ingest.ahead import Impatient
-from lookalike.records import IndexReport, Skipped
+from lookalike.records import Skipped
+from lookalike.reports import IndexReport
 from lookalike.settings import Settings
 from lookalike.sources.names import printable
 from lookalike.sources.reader import Reader

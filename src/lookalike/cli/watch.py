@@ -13,7 +13,7 @@ from lookalike.embed.embedder import Embedder
 from lookalike.errors import IndexLocked, SourceNotFound
 from lookalike.index import Index
 from lookalike.ingest.watch import bursts, there
-from lookalike.records import IndexReport
+from lookalike.reports import IndexReport
 from lookalike.sources.names import absolute
 
 PAUSE_S = 0.5

@@ -15,7 +15,8 @@ from typing import Protocol
 from lookalike.errors import CopyIncomplete, InvalidSetting
 from lookalike.exchange.checking import Sample, same_facts
 from lookalike.ingest.ahead import ahead
-from lookalike.records import CopyProgress, ImageRecord, Stamp, row_id
+from lookalike.records import ImageRecord, Stamp, row_id
+from lookalike.reports import CopyProgress
 from lookalike.store.schema import CollectionModel
 
 PAGES_AHEAD = 3

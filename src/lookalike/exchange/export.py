@@ -11,7 +11,8 @@ from lookalike.exchange import arrays, parquet
 from lookalike.exchange.checking import Sample
 from lookalike.exchange.copying import Copied
 from lookalike.exchange.rows import Unusable
-from lookalike.records import CopyProgress, ImageRecord, row_id
+from lookalike.records import ImageRecord, row_id
+from lookalike.reports import CopyProgress
 from lookalike.store.schema import CollectionModel
 
 

@@ -16,15 +16,8 @@ from lookalike.ingest.pipeline import Committed, Laps
 from lookalike.ingest.plan import is_gone
 from lookalike.ingest.scan import Scan
 from lookalike.ingest.work import Chunk, Job, Workers
-from lookalike.records import (
-    Fields,
-    ImageFile,
-    IndexReport,
-    Progress,
-    Skipped,
-    Work,
-    row_id,
-)
+from lookalike.records import Fields, ImageFile, Progress, Skipped, Work, row_id
+from lookalike.reports import IndexReport
 from lookalike.settings import Settings
 from lookalike.store.shard import Shard
 

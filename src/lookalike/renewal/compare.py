@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from lookalike.errors import LabelsUnusable
 from lookalike.insight.quality import DEPTH, SEED, Quality, measure
-from lookalike.records import Comparison, Vector
+from lookalike.records import Vector
+from lookalike.reports import Comparison
 from lookalike.store.schema import CollectionModel
 
 QUESTIONS = 500

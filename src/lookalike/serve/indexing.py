@@ -6,7 +6,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 
-from lookalike.records import IndexReport, Progress
+from lookalike.records import Progress
+from lookalike.reports import IndexReport
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _NOTHING = Progress(0, 0, 0, 0)

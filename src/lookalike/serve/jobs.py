@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 
 from lookalike.errors import LookalikeError
 from lookalike.index import Index
-from lookalike.records import IndexReport, Progress
+from lookalike.records import Progress
+from lookalike.reports import IndexReport
 from lookalike.serve.indexing import IndexingFigures
 from lookalike.serve.problems import RETRY_S, Refused
 from lookalike.settings import Settings

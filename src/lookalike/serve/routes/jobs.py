@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from lookalike.errors import LookalikeError
-from lookalike.records import IndexReport
+from lookalike.reports import IndexReport
 from lookalike.serve.jobs import Job
 from lookalike.serve.problems import Problem, documented, refusal_of
 from lookalike.serve.service import Served, Service
