@@ -160,16 +160,16 @@ def test_workers_that_are_too_small_or_have_another_model_write_nothing(
         may_be_known=False,
     )
     file = next(many.rglob("*.jpg"))
-    with pytest.raises(InvalidSetting, match="at most 1, what a machine of the Ray cluster has"):
-        RayWorkers(two, token=TOKEN).work(
-            [], replace(job, settings=Settings(threads=64)), lambda committed: None
-        )
     with pytest.raises(WorkerFailed, match=r"On the worker at .*: The index was made") as failure:
         RayWorkers(two, token=TOKEN).work(
             [Chunk([ImageFile(file.as_posix(), Stamp(1, 1))])], job, lambda committed: None
         )
     assert failure.value.kind == "ModelUnusable"
     assert store.count() == 0
+    with pytest.raises(InvalidSetting, match="at most 1, what a machine of the Ray cluster has"):
+        RayWorkers(two, token=TOKEN).work(
+            [], replace(job, settings=Settings(threads=64)), lambda committed: None
+        )
     store.close()
 
 
