@@ -37,19 +37,21 @@ samples: .venv/dev  ## make the sample pictures again: make samples STAMPS=folde
 clean:
 	rm -rf .venv build dist
 
-.venv/core: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+.venv/core: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP_INSTALL) -e .
 	touch $@
 
-.venv/server: .venv/core
+.venv/server: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP_INSTALL) -e '.[server]'
-	touch $@
+	touch .venv/core $@
 
-.venv/dev: .venv/core
+.venv/dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP_INSTALL) --no-compile -e '.[dev]'
-	touch $@
+	touch .venv/core .venv/server $@
 
 .venv/cluster: .venv/dev
 	$(PIP_INSTALL) --no-compile -e '.[dev,cluster]'
 	touch $@
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
