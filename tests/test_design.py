@@ -228,6 +228,8 @@ def test_a_design_and_a_curve_come_back_from_the_properties_and_damaged_ones_do_
     for damaged in ("", "null", "[]", "{", '{"points": 3}', '{"x": 1}', '{"points": []}'):
         assert Curve.from_properties({"lookalike.curve": damaged}) is None
         CollectionDesign.from_properties({"lookalike.design": damaged})
+    assert design.differs(CollectionDesign()) == ("--profile", "small", "explicit")
+    assert replace(design, said=()).differs(CollectionDesign()) is None  # taken over from elsewhere
     newer = {"lookalike.design": json.dumps({"profile": "disk", "index_type": "DISKANN", "x": 1})}
     assert CollectionDesign.from_properties(newer).index_type == "DISKANN"
 
@@ -239,6 +241,8 @@ def test_a_curve_says_how_much_is_enough() -> None:
     assert effort_of(design, curve, None).value == 32
     assert effort_of(design, curve, 0.4).value == 16
     assert effort_of(design, curve, 0.99).value == 32  # the most that it has
+    assert curve.holds(40)
+    assert not curve.holds(41)
     other = replace(design, index_type="DISKANN")
     assert effort_of(other, curve, None) == Effort("search_list", 64, 32_768)
     # A graph keeps as many nodes as there are hits, in powers of two.
@@ -262,14 +266,16 @@ class Shelf:
     def write(self, collection: str, rows: list[dict[str, Any]]) -> None:
         for row in rows:
             assert row["vector"].dtype == np.float16
-            self.rows[row["id"]] = {**row, "vector": row["vector"].tobytes()}
+            self.rows[row["id"]] = {**row, "vector": [row["vector"].tobytes()]}
 
     def get(self, collection: str, ids: list[str], fields: list[str]) -> list[dict[str, Any]]:
         return [{field: self.rows[key][field] for field in fields} for key in ids]
 
     def search(self, collection: str, *, data: list[Any], limit: int, **_: Any) -> Any:
         assert all(vector.dtype == np.float16 for vector in data)
-        stored = np.stack([np.frombuffer(row["vector"], np.float16) for row in self.rows.values()])
+        stored = np.stack(
+            [np.frombuffer(row["vector"][0], np.float16) for row in self.rows.values()]
+        )
         whole = stored.astype(np.float64)
         whole /= np.linalg.norm(whole, axis=1, keepdims=True)
         hits = []

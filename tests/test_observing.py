@@ -70,6 +70,7 @@ def test_a_run_is_told_as_objects(cli: Cli, photos: Path) -> None:
     assert (searched["event"], searched["hits"]) == ("searched", 3)
     assert 0 < searched["seconds"] < 60
     assert cli("info", "--log-format", "json", "-q").err == ""
+    assert "Usage" in cli().out
 
 
 def test_every_failure_is_an_object(cli: Cli, tmp_path: Path) -> None:

@@ -74,6 +74,25 @@ def test_a_shard_counts_its_rows_only(place: Place, photos: Path) -> None:
         assert sum(counts) == 30
 
 
+def test_what_moves_out_of_a_folder_for_good_leaves_no_row_in_any_shard(
+    photos: Path, tmp_path: Path
+) -> None:
+    old, new = photos / "birds", photos / "new"
+    new.mkdir()
+    with Index.open(tmp_path / "shards.db") as index:
+        for number in range(SHARDS):
+            index.add(old, photos / "trees", shard=(number + 1, SHARDS))
+        total = len(index)
+        for path in sorted(old.iterdir()):
+            path.rename(new / path.name)
+        moved = sum(
+            index.add(old, new, photos / "trees", shard=(number + 1, SHARDS)).moved
+            for number in range(SHARDS)
+        )
+        assert (len(index), moved) == (total, 12)
+        assert all(Path(path).exists() for path in rows(index))
+
+
 @pytest.mark.parametrize("of", [1, 2, 3, 7, 1000])
 def test_every_id_is_in_one_shard_and_in_the_range_of_ids_that_the_store_is_asked_for(
     of: int,

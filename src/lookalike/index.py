@@ -21,7 +21,7 @@ from lookalike.renewing import Renewing
 from lookalike.settings import Settings
 from lookalike.sources.names import absolute
 from lookalike.store.design import LITE_IS_EXACT, CollectionDesign
-from lookalike.store.effort import Curve, known_level
+from lookalike.store.effort import USUAL_LEVEL, Curve, known_level
 from lookalike.store.served import ServedStore
 
 __all__ = ["MAX_LIMIT", "Index"]
@@ -171,6 +171,11 @@ class Index(Asking, Browsing, Deduplicating, Moving, Renewing):
         if curve and level is not None:
             tuning.keep_level(store, level)
         return curve
+
+    @property
+    def level(self) -> float:
+        """The recall that searches of an approximate index shall have."""
+        return self._store.level or USUAL_LEVEL
 
     @property
     def untuned(self) -> bool:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookalike.errors import IndexServed, ModelMismatch
+from lookalike.errors import IndexServed, MetricMismatch, ModelMismatch
 from lookalike.owner import NOTE
 from lookalike.settings import Settings, default_database
 from lookalike.sources.names import absolute
@@ -47,6 +47,7 @@ def open_like(
 
     Raises:
         ModelMismatch: there is one, and it was made with another model.
+        MetricMismatch: or with another metric.
         StoreError: the database cannot be opened.
     """
     path, token = located(database, token)
@@ -74,6 +75,9 @@ def open_like(
             export=export,
             otherwise=otherwise,
         )
+    if made_with.metric != model.metric:
+        store.close()
+        raise MetricMismatch(database=path, indexed=made_with.metric, requested=model.metric)
     return store
 
 

@@ -98,7 +98,7 @@ class Commands(TyperGroup):
 
 def _asks_for_json(words: Sequence[str]) -> bool:
     chosen = os.environ.get(VARIABLE, "")
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words, ""][1:], strict=True):
         if word == _NAME:
             chosen = following
         elif word.startswith(f"{_NAME}="):

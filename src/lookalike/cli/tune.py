@@ -23,7 +23,6 @@ from lookalike.cli.options import (
 from lookalike.cli.show import print_lines
 from lookalike.cli.terminal import Terminal, startup_done
 from lookalike.index import Index
-from lookalike.store.effort import USUAL_LEVEL
 
 EXAMPLE = "lookalike tune --recall 0.95"
 
@@ -72,10 +71,11 @@ def tune(
                 questions=questions, recall=recall, profile=profile and profile.value
             )
         if report_format is Report.json:
-            told = (
-                {"exact": True} if curve is None else {"exact": False, **dataclasses.asdict(curve)}
-            )
+            told = {} if curve is None else dataclasses.asdict(curve)
+            told["exact"] = curve is None and not opened.untuned
             typer.echo(json.dumps(told))
+        elif curve is None and opened.untuned:
+            typer.echo("This index chooses by itself how much it looks at; there is no curve.")
         elif curve is None:
             typer.echo("Every vector is compared (FLAT): searches are exact, their recall is 1.")
         else:
@@ -88,7 +88,7 @@ def tune(
                     ),
                 ]
             )
-            level = USUAL_LEVEL if recall is None else recall
+            level = opened.level
             enough = curve.enough(level)
             short = "" if enough.recall >= level else f", the most it has, not {level:g}"
             terminal.say(

@@ -140,6 +140,8 @@ def copy(
     finally:
         writer.shutdown(cancel_futures=True)
         target.flush()
+    if rows < min(total, source.count()):
+        raise CopyIncomplete(target.database, rows, total)
     removed = remove_others(others_from, target) if others_from else 0
     # Others may write to a server meanwhile, so there may be more.
     there, must = target.count(), before + new - removed

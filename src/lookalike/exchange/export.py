@@ -91,6 +91,8 @@ class _Seen:
             done += len(page)
             if self._on_progress:
                 self._on_progress(CopyProgress(done, max(done, total), done))
+        if done < min(total, self.count()):  # before anything takes the place of what was there
+            raise CopyIncomplete("the export", done, total)
 
 
 def _form(place: Path) -> Form:

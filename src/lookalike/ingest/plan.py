@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 from lookalike.records import Fields, ImageFile, Stamp, Twin, row_id
 
+SIZES_AT_ONCE = 1000  # a store answers about so many rows of the same sizes, and no more
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -54,8 +56,14 @@ def with_twins(
         tasks: what must be read.
         of_size: stamps -> rows by their size in bytes.
     """
-    known = of_size([task.file.stamp for task in tasks])
-    return [replace(task, twins=tuple(known.get(task.file.stamp.size_bytes, ()))) for task in tasks]
+    found = []
+    for start in range(0, len(tasks), SIZES_AT_ONCE):
+        part = tasks[start : start + SIZES_AT_ONCE]
+        known = of_size([task.file.stamp for task in part])
+        found += [
+            replace(task, twins=tuple(known.get(task.file.stamp.size_bytes, ()))) for task in part
+        ]
+    return found
 
 
 def with_metadata(

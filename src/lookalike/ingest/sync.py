@@ -80,7 +80,10 @@ class _Tally:
         shard: Shard | None,
     ) -> None:
         for rows in pages:
-            page = [row for row in rows if shard is None or shard.has(row[0])]
+            # Where a picture has come from may be in another shard, for which it is just gone.
+            page = [
+                row for row in rows if shard is None or shard.has(row[0]) or row[0] in self.sources
+            ]
             moved = {
                 key: self.sources[key]
                 for key, path in page
@@ -90,6 +93,10 @@ class _Tally:
             store.delete([key for key, _ in page])
             self.removed += len(page)
             self.moved += len(moved)
+
+    def has_others(self, shard: Shard | None) -> bool:
+        """Whether rows of other shards may have moved into this one."""
+        return shard is not None and not all(map(shard.has, self.sources))
 
     def progress(self) -> Progress:
         return Progress(self.added, self.updated, self.unchanged, len(self.skipped), self.work)
@@ -145,7 +152,7 @@ def sync(
         workers.work(to_work_on(), job, tell)
     if vanished is not None:
         tally.remove(rows_of(vanished, scan, store), scan, store, shard)
-    elif store.count(shard) != tally.rows:
+    elif store.count(shard) != tally.rows or tally.has_others(shard):
         tally.remove(gone(scan, store, moved_from=tally.sources), scan, store, shard)
         tally.skipped += suspended(scan, store, shard)
     store.flush()

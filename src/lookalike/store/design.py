@@ -192,11 +192,12 @@ class CollectionDesign:
         for name in self.said:
             if getattr(self, name) != getattr(kept, name):
                 return f"--{name}", str(getattr(kept, name)), str(getattr(self, name))
-        types = kept.index_type, self.index_type
-        if self.profile == "explicit" and types[0] != types[1]:
-            return "--index-type", *types
+        if self.profile != "explicit" or "profile" not in self.said:
+            return None
+        if kept.index_type != self.index_type:
+            return "--index-type", kept.index_type, self.index_type
         params = {name: kept.index_params.get(name) for name in self.index_params}
-        if self.profile == "explicit" and params != self.index_params:
+        if params != self.index_params:
             return "--index-params", json.dumps(params), json.dumps(dict(self.index_params))
         return None
 

@@ -140,7 +140,8 @@ class DesignedDatabase:
         read = {name: value for name, value in row.items() if name != TENANT_FIELD}
         if "id" in read:
             read["id"] = self.stored_id(read["id"])
-        if isinstance(stored := read.get(VECTOR_FIELD), bytes):
+        if self._halves and VECTOR_FIELD in read:
+            (stored,) = read[VECTOR_FIELD]  # pymilvus puts bytes into a list
             vector = np.frombuffer(stored, np.float16).astype(np.float32)
             read[VECTOR_FIELD] = vector / max(float(np.linalg.norm(vector)), 1e-12)
         return read

@@ -20,6 +20,7 @@ LEVEL = "lookalike.recall"
 MEASURED_HITS = 10  # recall@10
 MOST = 32_768  # of nodes kept, in Milvus
 USUAL_LEVEL = 0.95
+OUTGROWN = 4  # times as many rows as a curve was measured with
 
 _GRAPHS = {
     "HNSW": "ef", "HNSW_SQ": "ef", "HNSW_PQ": "ef", "HNSW_PRQ": "ef",
@@ -55,6 +56,10 @@ class Curve:
         """The least effort with that recall; the one of the best recall where none has it."""
         reached = [point for point in self.points if point.recall >= recall]
         return reached[0] if reached else max(self.points, key=lambda point: point.recall)
+
+    def holds(self, rows: int) -> bool:
+        """Whether it still tells something, with so many rows."""
+        return rows <= OUTGROWN * self.rows
 
     def to_properties(self) -> dict[str, str]:
         """As Milvus keeps it."""

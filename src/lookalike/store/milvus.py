@@ -161,6 +161,9 @@ class MilvusStore(Nearest):
             if not database.ask("list_indexes", collection):
                 self.design = making.create_index(database, collection, self.model, self.design)
             database.load(collection, self.design)
+        if self.curve and self.tenant is None and not self.curve.holds(self.count()):
+            self.curve = None
+            self.effort = effort_of(self.design, None, self.level)
 
     def count(self, shard: Shard | None = None) -> int:
         """The number of rows, of one shard where that is given."""

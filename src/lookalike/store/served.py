@@ -60,6 +60,7 @@ class ServedStore:
         self.served_by: str | None = owner.address
         self.changes = 0
         self.design, self.curve = CollectionDesign(), None
+        self.level: float | None = None
         self.tenant: str | None = None
         served: Served = decode(owner.ask("served"), Served)
         self.model, self.collection = served.model, served.collection

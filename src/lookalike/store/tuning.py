@@ -24,6 +24,7 @@ from lookalike.store.schema import VECTOR_FIELD
 
 BUILD_S = 3600.0  # how long the index is waited for
 PAUSE_S = 0.5
+LEAST_ROWS = 1024  # as many as a server makes an index of
 SAME = 1e-5  # what float32 does to equal scores
 
 Vectors = npt.NDArray[np.float32]
@@ -74,7 +75,10 @@ def tune(
         questions=len(exact.ids),
         points=tuple(points),
     )
-    _keep(store, curve.to_properties())
+    # Of few rows the server makes no index, and of one tenant's the others may have more.
+    known = store.curve if store.tenant is not None else None
+    if exact.rows >= LEAST_ROWS and (known is None or exact.rows >= known.rows):
+        _keep(store, curve.to_properties())
     store.curve = curve
     store.effort = effort_of(store.design, curve, store.level)
     return curve
