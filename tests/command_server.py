@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 # Whatever else the environment says may have been read by what is imported already.
-FREE = ("LOOKALIKE_", "XDG_", "HOME", "PYTEST_", "PWD")
+FREE = ("LOOKALIKE_", "XDG_", "HOME", "PYTEST_", "PWD", "AWS_", "TERM", "KITTY_")
 IMPORTED = ("milvus_lite", "openvino", "pymilvus", "lookalike.cli.app", "lookalike.store.lite")
-IMPORTED_ONCE_NEEDED = ("timm", "open_clip")
+IMPORTED_ONCE_NEEDED = ("timm", "open_clip", "s3fs")
 
 
 class CommandServer:

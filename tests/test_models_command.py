@@ -16,7 +16,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from lookalike.cli.app import app
 from lookalike.embed.presets import PRESETS
 from tests.conftest import Outcome
 
@@ -111,23 +113,23 @@ def test_the_table_needs_nothing_heavy() -> None:
     assert not imported & HEAVY
 
 
-def test_a_search_lists_the_names_that_contain_a_text(cli: Cli) -> None:
+def test_a_search_lists_the_names_that_contain_a_text() -> None:
     timm = pytest.importorskip("timm")
     expected = [name for name in timm.list_models(pretrained=True) if "dinov3" in name]
-    found = cli("models", "--search", "DINOv3")
-    assert (found.code, found.err) == (0, "")
-    assert found.out.splitlines() == expected
+    found = CliRunner().invoke(app, ["models", "--search", "DINOv3"])
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert found.stdout.splitlines() == expected
     assert "vit_small_patch16_dinov3.lvd1689m" in expected
 
 
-def test_a_search_finds_the_names_of_open_clip_too(cli: Cli) -> None:
+def test_a_search_finds_the_names_of_open_clip_too() -> None:
     open_clip = pytest.importorskip("open_clip")
     expected = [
         f"clip:{model}/{tag}" for model, tag in open_clip.list_pretrained() if "SigLIP2" in model
     ]
-    found = cli("models", "--search", "clip:*siglip2*")
-    assert (found.code, found.err) == (0, "")
-    assert found.out.splitlines() == expected
+    found = CliRunner().invoke(app, ["models", "--search", "clip:*siglip2*"])
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert found.stdout.splitlines() == expected
     assert "clip:ViT-B-16-SigLIP2/webli" in expected
     without_tag = pytest.importorskip("lookalike.embed.clip_names").pretrained_names(
         "clip:vit-b-?2"

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from lookalike import Index, IndexReport, InvalidSetting
+from lookalike.cli.app import app
 from lookalike.records import ImageRecord, row_id
 from lookalike.store.filters import id_range
 from lookalike.store.shard import Shard
@@ -121,10 +123,11 @@ def test_the_command_takes_a_shard(cli: Callable[..., Outcome], photos: Path) ->
     added = [cli("index", photos, "--shard", f"{n}/2", "--format", "json").json for n in (1, 2)]
     assert sum(each["added"] for each in added) == added[-1]["total"] == 30
     for wrong in ("0/2", "3/2", "2", "1/0", "a/b"):
-        outcome = cli("index", photos, "--shard", wrong)
-        assert outcome.code == 2
-        assert "with I from 1 to N" in outcome.err
-    assert cli("index", photos, "--shard", "1/2", "--watch").code == 2
+        outcome = CliRunner().invoke(app, ["index", str(photos), "--shard", wrong])
+        assert outcome.exit_code == 2
+        assert "with I from 1 to N" in outcome.output
+    words = ["index", str(photos), "--shard", "1/2", "--watch"]
+    assert CliRunner().invoke(app, words).exit_code == 2
 
 
 def test_a_ray_cluster_is_not_used_for_a_database_on_this_machine(

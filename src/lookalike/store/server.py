@@ -260,12 +260,15 @@ def _connect(address: Address) -> Any:
             timeout=CONNECT_S,
             dedicated=True,  # others are never closed
         )
-        version = str(client.get_server_version(timeout=CONNECT_S))
     except (MilvusException, grpc.RpcError) as error:
         if code_of(error.__cause__ or error) in REFUSED:
             raise TokenRefused(address.uri) from error
         raise ServerUnreachable(address.uri, _why_silent(address)) from error
-    number = re.search(r"(\d+)\.(\d+)", version)  # a managed service may say something else
+    version = ""
+    # Not everybody is told, and a managed service may say something else.
+    with contextlib.suppress(MilvusException, grpc.RpcError):
+        version = str(client.get_server_version(timeout=CONNECT_S))
+    number = re.search(r"(\d+)\.(\d+)", version)
     if number and (int(number[1]), int(number[2])) < _LEAST_VERSION:
         client.close()
         least = ".".join(map(str, _LEAST_VERSION))
