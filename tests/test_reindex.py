@@ -204,7 +204,7 @@ def test_whoever_opens_it_while_it_is_swapped_finds_a_whole_collection_of_one_mo
     photos: Path, milvus_server: ServerAddress
 ) -> None:
     place = Place(milvus_server.uri, f"swapped_{os.getpid()}", TOKEN)
-    options = {"token": TOKEN, "collection": place.collection, "model": Colours()}
+    options: dict[str, Any] = {"token": TOKEN, "collection": place.collection, "model": Colours()}
     Index.open(place.database, design=CollectionDesign.of("balanced"), **options).close()
     with contextlib.closing(place.open(None)) as store:
         keep_level(store, 0.9)
@@ -261,7 +261,7 @@ def test_pictures_that_are_gone_keep_it_from_taking_the_place(photos: Path, tmp_
 def test_what_changes_meanwhile_is_followed(home: Home, another: Path) -> None:
     """Rows come, go and get other fields in the old collection while the new one is made."""
     new, gone, added = Colours("squares", power=2), home.pictures[1], home.photos / "new.jpg"
-    late, told, asked = home.photos / "late.jpg", list[Progress](), []
+    late, told, asked = home.photos / "late.jpg", list[Progress](), list[Any]()
 
     def on_progress(progress: Progress) -> None:
         if not told:
