@@ -371,6 +371,12 @@ def test_the_command(cli: Cli, photos: Path, tmp_path: Path) -> None:
     assert (told["embedded"], told["unchanged"], told["swapped"]) == (1, pictures - 1, True)
     assert told["comparison"]["labelled"] == pictures - 4
     assert told["after"]["rows_in"].startswith("images__")
+    assert cli("reindex", "--rollback").out == "images is images again\n"
+    assert cli("remove", home.pictures[5]).code == 0
+    less = cli(*to_new)
+    assert less.code == 1
+    assert "where it was before, has 1 rows that are not in it any more" in less.err
+    assert " is now images__" in cli(*to_new, "--allow-missing").out
     assert cli("reindex", "--drop-old").out == "the rows of images are dropped\n"
     back = cli("reindex", "--rollback")
     assert (back.code, back.err.count("\n")) == (1, 1)

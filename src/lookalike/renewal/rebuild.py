@@ -71,7 +71,7 @@ class Rebuild:
         self._tell = on_progress or (lambda progress: None)
         self._embedded = self._unchanged = 0
         # A file that is older than the old row says stays so, however often it is embedded.
-        self._again: set[tuple[str, Stamp]] = set()
+        self._again: dict[str, Stamp] = {}
 
     def follow(self) -> Rebuilt:
         """Embed what is missing, and what is written into the old one until nothing is to do.
@@ -92,6 +92,8 @@ class Rebuild:
             ):
                 changed += done.added + done.updated
                 skipped += done.skipped
+                for each in done.skipped:
+                    self._again.pop(each.path, None)
                 self._tell(Progress(self._embedded + changed, 0, turn.unchanged, len(skipped)))
             if not self._embedded:
                 self._unchanged = turn.unchanged
@@ -116,7 +118,7 @@ class Rebuild:
 class _Turn:
     """Goes through all old rows once; `unchanged` are those that the new collection has."""
 
-    def __init__(self, old: Old, new: New, again: set[tuple[str, Stamp]]) -> None:
+    def __init__(self, old: Old, new: New, again: dict[str, Stamp]) -> None:
         self._old, self._new, self._again = old, new, again
         self.unchanged = 0
 
@@ -139,7 +141,7 @@ class _Turn:
     def _is_older(self, known: ImageRecord, record: ImageRecord) -> bool:
         """Whether other bytes were read before the old row was written; once for each such row."""
         older = known.content != record.content and known.stamp.mtime_ns <= record.stamp.mtime_ns
-        if not older or (record.path, record.stamp) in self._again:
+        if not older or self._again.get(record.path) == record.stamp:
             return False
-        self._again.add((record.path, record.stamp))
+        self._again[record.path] = record.stamp
         return True
