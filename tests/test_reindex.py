@@ -337,13 +337,14 @@ def test_it_may_be_killed_at_any_moment(home: Home) -> None:
     home.check(new)
     assert home.rollback() == place.collection
     home.rollback()
-    kill("while dropping")
-    with pytest.raises(NothingBefore):  # to come back to half of it
-        home.rollback()
-    home.check(new)
-    with contextlib.closing(MilvusStore(place.database, place.collection, create=None,
-                                        token=place.token, follow=False)) as first:  # fmt: skip
-        assert 0 < first.count() < len(home.pictures)
+    if "://" not in place.database:
+        kill("while dropping")
+        with pytest.raises(NothingBefore):  # to come back to half of it
+            home.rollback()
+        home.check(new)
+        named = (place.database, place.collection)
+        with contextlib.closing(MilvusStore(*named, create=None, follow=False)) as first:
+            assert 0 < first.count() < len(home.pictures)
     assert home.drop_old() == [place.collection]
     with pytest.raises(NothingBefore):
         home.drop_old()
@@ -376,7 +377,7 @@ def test_the_command(cli: Cli, photos: Path, tmp_path: Path) -> None:
     less = cli(*to_new)
     assert less.code == 1
     assert "where it was before, has 1 rows that are not in it any more" in less.err
-    assert " is now images__" in cli(*to_new, "--allow-missing").out
+    assert cli("reindex", "--rollback").out.startswith("images is images__")
     assert cli("reindex", "--drop-old").out == "the rows of images are dropped\n"
     back = cli("reindex", "--rollback")
     assert (back.code, back.err.count("\n")) == (1, 1)

@@ -37,7 +37,7 @@ def test_files_that_are_older_than_their_rows_say_are_not_embedded_for_ever(
 
 
 def test_an_earlier_collection_loses_no_row_unasked(photos: Path, tmp_path: Path) -> None:
-    home = Home(Place(f"{tmp_path}/photos.db", "images", None), photos)
+    home = Home(Place(f"{tmp_path}/photos.db", "images", None), photos / "birds")
     old, new, gone = Colours(), Colours("squares", power=2), home.pictures[1]
     home.reindex(new)
     with home.open() as index:
