@@ -131,6 +131,8 @@ def test_a_copy_for_a_tenant_is_of_that_tenants_rows_and_kept_as_its_source(
     uri: Any = milvus_server.uri
     to: dict[str, Any] = {"to_token": TOKEN, "to_collection": shared}
     Index.copy(local, uri, to_tenant="anna", design=design, **to)
+    with pytest.raises(TenantMismatch, match=r"whose rows are meant: --to-tenant\.$"):
+        Index.copy(local, uri, **to)
     few = filled(tmp_path / "b.db", RECORDS[:3])
     assert Index.copy(few, uri, to_tenant="berta", exact=True, **to).total == 3
     source: dict[str, Any] = {"token": TOKEN, "collection": shared}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -33,7 +34,10 @@ from lookalike import (
 )
 from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.records import row_id
+from lookalike.store.design import CollectionDesign
+from lookalike.store.milvus import MilvusStore
 from lookalike.store.remembered import peek
+from lookalike.store.tuning import keep_level
 from tests.colours import Colours
 from tests.conftest import Outcome, Place
 from tests.milvus_server import TOKEN, ServerAddress
@@ -65,7 +69,7 @@ class Home:
     def rollback(self) -> str:
         return Index.rollback(self.place.database, **self.options)
 
-    def drop_old(self) -> str:
+    def drop_old(self) -> list[str]:
         return Index.drop_old(self.place.database, **self.options)
 
     def check(self, model: Colours) -> None:
@@ -145,7 +149,7 @@ def test_a_new_model_takes_the_place_of_the_old_one_and_back(home: Home, another
     assert (report.after[2], report.embedded, again.embedded) == (name, 1, 1)
     assert report.unchanged == len(home.pictures) - 1
     home.check(again)
-    assert home.drop_old() == second
+    assert home.drop_old() == [second]
     home.check(again)
     for gone in (home.rollback, home.drop_old):
         with pytest.raises(NothingBefore, match="Nothing was changed"):
@@ -199,11 +203,19 @@ def test_an_alias_of_milvus_is_pointed_elsewhere(
 def test_whoever_opens_it_while_it_is_swapped_finds_a_whole_collection_of_one_model(
     photos: Path, milvus_server: ServerAddress
 ) -> None:
-    home = Home(Place(milvus_server.uri, f"swapped_{os.getpid()}", TOKEN), photos / "birds")
+    place = Place(milvus_server.uri, f"swapped_{os.getpid()}", TOKEN)
+    options: dict[str, Any] = {"token": TOKEN, "collection": place.collection, "model": Colours()}
+    Index.open(place.database, design=CollectionDesign.of("balanced"), **options).close()
+    with contextlib.closing(place.open(None)) as store:
+        keep_level(store, 0.9)
+    home = Home(place, photos / "birds")
     keys = [row_id(path.as_posix()) for path in home.pictures]
     with home.open() as index:
         expected = {"colours": index.vectors(keys)}
-    home.reindex(Colours("squares", power=2))
+    assert home.reindex(Colours("squares", power=2)).untuned
+    with contextlib.closing(place.open(None)) as store:
+        assert (store.level, store.design.index_type) == (0.9, "HNSW")
+        assert store.collection != place.collection
     with home.open() as index:
         expected["squares"] = index.vectors(keys)
     found: Counter[str] = Counter()
@@ -249,7 +261,7 @@ def test_pictures_that_are_gone_keep_it_from_taking_the_place(photos: Path, tmp_
 def test_what_changes_meanwhile_is_followed(home: Home, another: Path) -> None:
     """Rows come, go and get other fields in the old collection while the new one is made."""
     new, gone, added = Colours("squares", power=2), home.pictures[1], home.photos / "new.jpg"
-    told: list[Progress] = []
+    late, told, asked = home.photos / "late.jpg", list[Progress](), list[Any]()
 
     def on_progress(progress: Progress) -> None:
         if not told:
@@ -260,9 +272,19 @@ def test_what_changes_meanwhile_is_followed(home: Home, another: Path) -> None:
                 index.remove(gone)
         told.append(progress)
 
-    report = home.reindex(new, on_progress=on_progress)
-    assert report.swapped
-    home.pictures = sorted({*home.pictures, added} - {gone})
+    def labels(paths: Any) -> dict[str, str]:  # is called while both are compared
+        if not asked:
+            shutil.copy(max(another.parent.glob("*.jpg")), late)
+            with home.open(model=Colours()) as index:
+                index.add(late, metadata=home.fields)
+        asked.append(paths)
+        return {}
+
+    before = len(home.pictures)
+    report = home.reindex(new, on_progress=on_progress, labels=labels)
+    assert (report.swapped, report.removed) == (True, 1)
+    assert report.embedded in {before + 1, before + 2}  # the one that is gone, or not
+    home.pictures = sorted({*home.pictures, added, late} - {gone})
     other = home.pictures[8].as_posix()
     home.fields = lambda path: {"stem": "other" if path == other else Path(path).stem}  # type: ignore[method-assign]
     assert Path(other).stem != "other"
@@ -274,16 +296,25 @@ import os, signal, sys
 from lookalike import Index
 from lookalike.store.versions import Versions
 from tests.colours import Colours
+from lookalike.store.milvus import MilvusStore
 database, token, collection, moment = sys.argv[1:]
+place = {"token": token or None, "collection": collection}
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 def kill_later(self, collection, key, value):
     self._ask("alter_collection_properties", collection, {key: value})
     kill()
+delete = MilvusStore.delete
+def delete_half(self, ids):
+    delete(self, ids[::2])
+    kill()
 if moment == "at the swap":
     Versions._set = kill_later
+elif moment == "while dropping":
+    MilvusStore.delete = delete_half
+    Index.drop_old(database, **place)
 Index.reindex(
-    database, model=Colours("squares", power=2), token=token or None, collection=collection,
+    database, model=Colours("squares", power=2), **place,
     on_progress=kill if moment == "while embedding" else None,
 )
 """
@@ -291,16 +322,33 @@ Index.reindex(
 
 def test_it_may_be_killed_at_any_moment(home: Home) -> None:
     place, new = home.place, Colours("squares", power=2)
-    for moment in ("while embedding", "at the swap"):
+
+    def kill(moment: str) -> None:
         arguments = [place.database, place.token or "", place.collection, moment]
         done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False)
         assert done.returncode == -signal.SIGKILL
+
+    for moment in ("while embedding", "at the swap"):
+        kill(moment)
         assert home.in_use() == place.collection
         home.check(Colours())
     report = home.reindex(new)
     assert (report.swapped, report.embedded, report.unchanged) == (True, 0, len(home.pictures))
     home.check(new)
     assert home.rollback() == place.collection
+    home.rollback()
+    if "://" not in place.database:
+        kill("while dropping")
+        with pytest.raises(NothingBefore):  # to come back to half of it
+            home.rollback()
+        home.check(new)
+        named = (place.database, place.collection)
+        with contextlib.closing(MilvusStore(*named, create=None, follow=False)) as first:
+            assert 0 < first.count() < len(home.pictures)
+    assert home.drop_old() == [place.collection]
+    with pytest.raises(NothingBefore):
+        home.drop_old()
+    home.check(new)
 
 
 def test_the_command(cli: Cli, photos: Path, tmp_path: Path) -> None:
@@ -324,6 +372,12 @@ def test_the_command(cli: Cli, photos: Path, tmp_path: Path) -> None:
     assert (told["embedded"], told["unchanged"], told["swapped"]) == (1, pictures - 1, True)
     assert told["comparison"]["labelled"] == pictures - 4
     assert told["after"]["rows_in"].startswith("images__")
+    assert cli("reindex", "--rollback").out == "images is images again\n"
+    assert cli("remove", home.pictures[5]).code == 0
+    less = cli(*to_new)
+    assert less.code == 1
+    assert "where it was before, has 1 rows that are not in it any more" in less.err
+    assert cli("reindex", "--rollback").out.startswith("images is images__")
     assert cli("reindex", "--drop-old").out == "the rows of images are dropped\n"
     back = cli("reindex", "--rollback")
     assert (back.code, back.err.count("\n")) == (1, 1)

@@ -12,7 +12,7 @@ import pytest
 from pymilvus import MilvusClient
 
 from lookalike import Index, InvalidQuestion, InvalidSetting
-from lookalike.errors import TenantMismatch
+from lookalike.errors import TenantMismatch, TenantsShareIt
 from lookalike.records import row_id
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
@@ -75,6 +75,8 @@ def test_no_tenant_sees_or_changes_the_rows_of_another(
 
     with pytest.raises(TenantMismatch, match="belongs to several tenants"):
         opened(None)
+    with pytest.raises(TenantsShareIt, match="cannot get another model"):
+        Index.reindex(milvus_server.uri, model="resnet18", token=TOKEN, collection=collection)
 
 
 def test_ids_that_are_made_up_reach_no_row_of_another_tenant(

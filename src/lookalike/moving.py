@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookalike.errors import InvalidSetting
+from lookalike.errors import InvalidSetting, TenantMismatch
 from lookalike.keeping import Keeping
 from lookalike.opening_rows import is_same_database, open_existing, open_like
 from lookalike.reports import CopyProgress, CopyReport, ImportReport
@@ -160,17 +160,15 @@ class Moving(Keeping):
             if from_file:
                 rows, known = export.Export(Path(absolute(source))), None
             else:
-                rows = known = opened.enter_context(
-                    contextlib.closing(
-                        open_existing(
-                            source,
-                            token=token,
-                            collection=collection,
-                            tenant=tenant,
-                            settings=settings,
-                        )
+                with _named_by("--tenant"):
+                    rows = known = open_existing(
+                        source,
+                        token=token,
+                        collection=collection,
+                        tenant=tenant,
+                        settings=settings,
                     )
-                )
+                opened.enter_context(contextlib.closing(known))
             if to_file:
                 place = Path(absolute(target))
                 copied = export.copy(rows, place, on_progress=on_progress)
@@ -178,17 +176,18 @@ class Moving(Keeping):
             else:
                 if design is None and known and "://" in os.fspath(target):
                     design = known.design
-                into = open_like(
-                    rows.model,
-                    target,
-                    token=to_token,
-                    collection=to_collection,
-                    tenant=to_tenant,
-                    export=os.fspath(source),
-                    settings=settings,
-                    design=design,
-                    otherwise="copy it into another database, or with --to-collection",
-                )
+                with _named_by("--to-tenant"):
+                    into = open_like(
+                        rows.model,
+                        target,
+                        token=to_token,
+                        collection=to_collection,
+                        tenant=to_tenant,
+                        export=os.fspath(source),
+                        settings=settings,
+                        design=design,
+                        otherwise="copy it into another database, or with --to-collection",
+                    )
                 opened.enter_context(contextlib.closing(into))
                 if known and tenant == to_tenant and _is_same(known, into):
                     raise InvalidSetting("the target", to_collection, "another than the source")
@@ -209,6 +208,17 @@ class Moving(Keeping):
             target=shown,
             seconds=time.perf_counter() - started,
         )
+
+
+@contextlib.contextmanager
+def _named_by(option: str) -> Iterator[None]:
+    """Let an error say how the tenant of this side of a copy is named."""
+    try:
+        yield
+    except TenantMismatch as error:
+        raise TenantMismatch(
+            error.database, error.collection, shared=error.shared, option=option
+        ) from error
 
 
 def _is_same(one: Store, other: Store) -> bool:

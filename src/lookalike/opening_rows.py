@@ -6,7 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookalike.errors import IndexServed, MetricMismatch, ModelMismatch
+from lookalike.errors import (
+    IndexServed,
+    MetricMismatch,
+    ModelMismatch,
+    TenantMismatch,
+    TenantsShareIt,
+)
 from lookalike.owner import NOTE
 from lookalike.settings import Settings, default_database
 from lookalike.sources.names import absolute
@@ -124,6 +130,7 @@ def open_itself(
 
     Raises:
         IndexServed: one has.
+        TenantsShareIt: it belongs to several tenants.
         IndexNotFound: there is no such collection, and none to be made.
         StoreError: the database cannot be opened.
     """
@@ -133,15 +140,18 @@ def open_itself(
         raise IndexServed(path, served.owner.address, "which would go on with what it has")
     from lookalike.store.milvus import MilvusStore  # noqa: PLC0415 - as above
 
-    return MilvusStore(
-        path,
-        collection,
-        create=create,
-        token=token,
-        wait_s=settings.server_wait_s,
-        design=design,
-        follow=follow,
-    )
+    try:
+        return MilvusStore(
+            path,
+            collection,
+            create=create,
+            token=token,
+            wait_s=settings.server_wait_s,
+            design=design,
+            follow=follow,
+        )
+    except TenantMismatch as error:
+        raise TenantsShareIt(error.database, error.collection) from error
 
 
 def is_same_database(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:

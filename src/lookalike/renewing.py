@@ -17,6 +17,7 @@ from lookalike.records import Progress
 from lookalike.reports import ReindexReport
 from lookalike.settings import Settings
 from lookalike.store.schema import CollectionModel
+from lookalike.store.versions import beside
 
 if TYPE_CHECKING:
     from lookalike.store.design import CollectionDesign
@@ -58,13 +59,15 @@ class Renewing(Keeping):
             collection: name of the collection.
             labels: paths -> labels, to measure both models with; None leaves that out.
             allow_missing: let it take the place even if pictures could not be embedded, whose rows
-                are lost by that.
+                are lost by that, or if the index was in the second collection before, and that has
+                rows of pictures that are not in the index any more.
             swap: let it take the place at all.
             settings: by default from the environment variables.
             on_progress: is called in this thread after every batch; what it raises ends the run.
 
         Raises:
-            InvalidSetting: the index has this model.
+            InvalidSetting: the index has this model, or no rows.
+            TenantsShareIt: the collection belongs to several tenants.
             ModelError: the model cannot be had.
             StoreError: the database failed; everything committed before that is kept.
         """
@@ -73,7 +76,8 @@ class Renewing(Keeping):
         opened = _opener(database, token, settings)
         # Imported here: searches do without.
         from lookalike.renewal.compare import compare  # noqa: PLC0415
-        from lookalike.renewal.rebuild import rebuild  # noqa: PLC0415
+        from lookalike.renewal.rebuild import Rebuild  # noqa: PLC0415
+        from lookalike.store.tuning import keep_level  # noqa: PLC0415
 
         with opened(collection) as old:
             embedder = (
@@ -83,6 +87,8 @@ class Renewing(Keeping):
             )
             if embedder.fingerprint == old.model.fingerprint:
                 raise InvalidSetting("the model", embedder.name, "another than the index has")
+            if not old.count():
+                raise InvalidSetting("the collection", collection, "one with rows; it has none")
             embedder.load()  # What it lacks must not leave an empty collection behind.
             made_for = CollectionModel(
                 model=embedder.name,
@@ -91,12 +97,23 @@ class Renewing(Keeping):
                 metric=old.model.metric,
             )
             with _new(opened, old, made_for) as new:
-                done = rebuild(
+                rebuild = Rebuild(
                     old, new, embedder=embedder, settings=settings, on_progress=on_progress
                 )
+                done = rebuild.follow()
                 comparison = compare(old, new, labels=labels or (lambda paths: {}))
+                lost = removed = 0
                 takes_place = swap and (allow_missing or not done.skipped)
+                if takes_place and not allow_missing and new.collection == old.versions.before:
+                    lost = rebuild.others()
+                    takes_place = not lost
                 if takes_place:
+                    removed = rebuild.remove_others()
+                    done = rebuild.follow()  # What was written while both were asked.
+                    takes_place = allow_missing or not done.skipped
+                if takes_place:
+                    if old.level is not None:
+                        keep_level(new, old.level)
                     old.versions.use(new.collection)
                 return ReindexReport(
                     database=old.database,
@@ -105,12 +122,14 @@ class Renewing(Keeping):
                     after=(made_for.model, made_for.fingerprint, new.collection),
                     embedded=done.embedded,
                     unchanged=done.unchanged,
-                    removed=done.removed,
+                    removed=removed,
                     skipped=done.skipped,
                     total=new.count(),
                     comparison=comparison,
                     swapped=takes_place,
                     seconds=time.perf_counter() - started,
+                    lost=lost,
+                    untuned=bool(new.effort.parameter) and new.curve is None,
                 )
 
     @classmethod
@@ -147,11 +166,15 @@ class Renewing(Keeping):
         token: str | None = None,
         collection: str = "images",
         settings: Settings | None = None,
-    ) -> str:
-        """Do away with the rows that `reindex` has replaced, so that there is no way back.
+    ) -> list[str]:
+        """Do away with all that `reindex` has made or replaced and that is not in use.
+
+        That is what it has left unfinished, too. There is no way back then. A run that was killed
+        is completed by running it again.
 
         Returns:
-            The name of the collection that is gone, or, where it has the name of the index, empty.
+            The names of the collections that are gone. One that has the name of the index stays,
+            empty, for it says where the rows are.
 
         Raises:
             NothingBefore: there is none.
@@ -159,16 +182,21 @@ class Renewing(Keeping):
         """
         opened = _opener(database, token, settings or Settings.from_environment())
         with opened(collection) as store:
-            before = store.versions.before
-            if before is None:
-                raise NothingBefore(store.database, collection)
-            if before == collection:
-                with opened(collection, follow=False) as old:
+            versions = store.versions
+            before, first = versions.before, versions.first
+            gone = versions.drop_others()
+            # Before its rows go: nobody is to come back to half of them.
+            versions.forget_before()
+            if first:
+                with opened(first, follow=False) as old:
+                    if old.count() or before == first:
+                        gone.append(first)
                     for page in old.paths_under(None):
                         old.delete([key for key, _ in page])
                     old.flush()
-            store.versions.drop_before()
-            return before
+            if not gone:
+                raise NothingBefore(store.database, collection)
+            return gone
 
 
 def _opener(
@@ -208,8 +236,8 @@ def _new(opened: Opened, old: MilvusStore, model: CollectionModel) -> Iterator[M
             if first.model.fingerprint == model.fingerprint and first.collection == old.name:
                 yield first
                 return
-    beside = f"{old.name}__{model.fingerprint[:8]}"
-    with opened(beside, create=model, design=old.design, follow=False) as new:
+    name = beside(old.name, model)
+    with opened(name, create=model, design=old.design, follow=False) as new:
         if new.model.fingerprint != model.fingerprint:
             raise IndexIncompatible(
                 f"The collection {new.collection!r} in {new.database} has vectors of another model "

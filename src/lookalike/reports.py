@@ -96,7 +96,8 @@ class ReindexReport:
     `before` and `after` are the model, its fingerprint and the collection that has its rows. The
     new one has `total` rows: `embedded` now, and `unchanged` by an earlier run; `removed` are rows
     of that which the index does not have any more. `skipped` could not be embedded. `swapped` says
-    whether the new one is in use now.
+    whether the new one is in use now; it is not where the index was in it before and some of its
+    rows would be `lost`. `untuned` says that its recall was not measured: see `Index.tune`.
     """
 
     database: str
@@ -111,3 +112,5 @@ class ReindexReport:
     comparison: Comparison
     swapped: bool
     seconds: float
+    lost: int = 0
+    untuned: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection as Collected
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +59,8 @@ def reindex(
     allow_missing: Annotated[
         bool,
         typer.Option(
-            "--allow-missing", help="Go on without pictures that cannot be read any more."
+            "--allow-missing",
+            help="Go on without pictures that cannot be read any more, or are not in the index.",
         ),
     ] = False,
     no_swap: Annotated[
@@ -68,7 +70,7 @@ def reindex(
         bool, typer.Option("--rollback", help="Go back to what the index was before.")
     ] = False,
     drop_old: Annotated[
-        bool, typer.Option("--drop-old", help="Do away with what the index was before.")
+        bool, typer.Option("--drop-old", help="Do away with all of it that is not in use.")
     ] = False,
     report_format: ReportFormat = Report.text,
     db: Database = None,
@@ -94,7 +96,8 @@ def reindex(
             return
         if model is None:
             gone = Index.drop_old(db, token=token, collection=collection)
-            _say(terminal, report_format, {"dropped": gone}, f"the rows of {gone} are dropped")
+            named = " and ".join(gone)
+            _say(terminal, report_format, {"dropped": gone}, f"the rows of {named} are dropped")
             return
         known = _Labels(labels_file)
         startup_done()
@@ -128,6 +131,13 @@ def reindex(
                 "with --allow-missing."
             )
             raise typer.Exit(FAILED)
+        if report.lost:
+            terminal.say(
+                f"The index is as it was: {report.after[2]}, where it was before, has "
+                f"{report.lost} rows that are not in it any more. Go back to all of them with "
+                "--rollback, or run the same command again with --allow-missing to remove them."
+            )
+            raise typer.Exit(FAILED)
 
 
 class _Labels:
@@ -149,7 +159,7 @@ class _Labels:
         return known
 
 
-def _say(terminal: Terminal, report_format: Report, known: dict[str, str], line: str) -> None:
+def _say(terminal: Terminal, report_format: Report, known: Mapping[str, object], line: str) -> None:
     if report_format is Report.json:
         typer.echo(json.dumps(known))
     elif not terminal.quiet:
@@ -188,3 +198,5 @@ def _print(report: ReindexReport, report_format: Report, terminal: Terminal) -> 
         f"{report.collection} in {report.database} is {still} {rows_in}, of the model {model} "
         f"({fingerprint[:8]})"
     )
+    if report.untuned:
+        typer.echo(f"The recall of {report.after[2]} is not measured yet: lookalike tune")

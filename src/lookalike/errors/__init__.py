@@ -46,6 +46,7 @@ LookalikeError
     ├── DesignUnavailable     it cannot keep a collection in the way that is asked for
     ├── DesignMismatch        the collection is kept in another way
     ├── TenantMismatch        whose rows are meant was not said, or there are no tenants
+    ├── TenantsShareIt        the collection of several tenants cannot get another model
     ├── ServerFull            a server has no room for more
     └── ServerReadOnly        a server was told to refuse
 """
@@ -109,6 +110,7 @@ from lookalike.errors.store import (
     StorageFull,
     StoreError,
     TenantMismatch,
+    TenantsShareIt,
     TokenRefused,
 )
 
@@ -155,6 +157,7 @@ __all__ = [
     "StorageFull",
     "StoreError",
     "TenantMismatch",
+    "TenantsShareIt",
     "TokenRefused",
     "TokenUnsafe",
     "UndoFileUnusable",

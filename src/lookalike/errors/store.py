@@ -181,17 +181,40 @@ class DesignMismatch(StoreError):
 
 
 class TenantMismatch(StoreError):
-    """A collection of several tenants needs the name of one; others know of none."""
+    """A collection of several tenants needs the name of one; others know of none.
 
-    def __init__(self, database: str, collection: str, *, shared: bool) -> None:
+    `option` is what names one.
+    """
+
+    def __init__(
+        self,
+        database: str,
+        collection: str,
+        *,
+        shared: bool,
+        option: str = "--tenant or LOOKALIKE_TENANT",
+    ) -> None:
         self.database, self.collection, self.shared = database, collection, shared
-        why = (
-            "belongs to several tenants. Say whose rows are meant: --tenant or LOOKALIKE_TENANT."
-            if shared
-            else "was not made for several tenants. Leave --tenant out, or index into another "
-            "collection with it (--collection)."
-        )
+        if shared:
+            why = f"belongs to several tenants. Say whose rows are meant: {option}."
+        else:
+            why = (
+                f"was not made for several tenants. Leave {option.partition(' ')[0]} out, or index "
+                "into another collection with it (--collection)."
+            )
         super().__init__(f"The collection {collection!r} in {database} {why}")
+
+
+class TenantsShareIt(StoreError):
+    """A collection of several tenants cannot get another model."""
+
+    def __init__(self, database: str, collection: str) -> None:
+        self.database, self.collection = database, collection
+        super().__init__(
+            f"The collection {collection!r} in {database} belongs to several tenants, and cannot "
+            "get another model. Index the folders of each with --model and --tenant into a new one "
+            "(--collection); nothing was changed."
+        )
 
 
 class ServerFull(StoreError):

@@ -35,62 +35,91 @@ class New(Old, pipeline.Sink, metadata.Rows, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What was done: pictures `embedded`, and rows that were there already or have gone since.
+    """What was done: pictures `embedded`, and rows that were `unchanged` there from the beginning.
 
     `skipped` are those that have no row now, with the reasons.
     """
 
     embedded: int
     unchanged: int
-    removed: int
     skipped: tuple[Skipped, ...]
 
 
-def rebuild(
-    old: Old,
-    new: New,
-    *,
-    embedder: Embedder,
-    settings: Settings,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Rebuilt:
-    """Let the new collection have a row for each of the old one's, and no others.
+class Rebuild:
+    """Lets a new collection have a row for each of the old one's."""
 
-    What is written into the old one meanwhile is followed: it ends when there is nothing to do.
+    def __init__(
+        self,
+        old: Old,
+        new: New,
+        *,
+        embedder: Embedder,
+        settings: Settings,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        """Get ready.
 
-    Args:
-        old: has the rows, with the paths of the files and the user's own fields.
-        new: gets them.
-        embedder: makes the new vectors.
-        settings: those of the run.
-        on_progress: is called in this thread after every batch.
-    """
-    tell = on_progress or (lambda progress: None)
-    embedded = unchanged = 0
-    while True:
-        turn = _Turn(old, new)
-        changed, skipped = 0, []
-        for done in pipeline.run(
-            turn.tasks(), embedder=embedder, sink=new, exists=exists, settings=settings, public=True
-        ):
-            changed += done.added + done.updated
-            skipped += done.skipped
-            tell(Progress(embedded + changed, 0, turn.unchanged, len(skipped)))
-        if not embedded:
-            unchanged = turn.unchanged
-        embedded += changed
-        if not changed:
-            break
-    removed = remove_others(old, new)
-    new.flush()
-    return Rebuilt(embedded, unchanged, removed, tuple(skipped))
+        Args:
+            old: has the rows, with the paths of the files and the user's own fields.
+            new: gets them.
+            embedder: makes the new vectors.
+            settings: those of the run.
+            on_progress: is called in this thread after every batch.
+        """
+        self._old, self._new = old, new
+        self._embedder, self._settings = embedder, settings
+        self._tell = on_progress or (lambda progress: None)
+        self._embedded = self._unchanged = 0
+        # A file that is older than the old row says stays so, however often it is embedded.
+        self._again: dict[str, Stamp] = {}
+
+    def follow(self) -> Rebuilt:
+        """Embed what is missing, and what is written into the old one until nothing is to do.
+
+        Returns:
+            What was done since the beginning.
+        """
+        while True:
+            turn = _Turn(self._old, self._new, self._again)
+            changed, skipped = 0, []
+            for done in pipeline.run(
+                turn.tasks(),
+                embedder=self._embedder,
+                sink=self._new,
+                exists=exists,
+                settings=self._settings,
+                public=True,
+            ):
+                changed += done.added + done.updated
+                skipped += done.skipped
+                for each in done.skipped:
+                    self._again.pop(each.path, None)
+                self._tell(Progress(self._embedded + changed, 0, turn.unchanged, len(skipped)))
+            if not self._embedded:
+                self._unchanged = turn.unchanged
+            self._embedded += changed
+            if not changed:
+                break
+        self._new.flush()
+        return Rebuilt(self._embedded, self._unchanged, tuple(skipped))
+
+    def others(self) -> int:
+        """How many rows the new collection has that the old one has not."""
+        return sum(
+            len(page) - len(self._old.stamps([key for key, _ in page]))
+            for page in self._new.paths_under(None)
+        )
+
+    def remove_others(self) -> int:
+        """Remove these; returns how many."""
+        return remove_others(self._old, self._new)
 
 
 class _Turn:
     """Goes through all old rows once; `unchanged` are those that the new collection has."""
 
-    def __init__(self, old: Old, new: New) -> None:
-        self._old, self._new = old, new
+    def __init__(self, old: Old, new: New, again: dict[str, Stamp]) -> None:
+        self._old, self._new, self._again = old, new, again
         self.unchanged = 0
 
     def tasks(self) -> Iterator[Task]:
@@ -100,7 +129,7 @@ class _Turn:
             fields: dict[str, Fields] = {}
             for record in self._old.facts(ids):
                 known = there.get(record.path)
-                if known is None or _is_older(known, record):
+                if known is None or self._is_older(known, record):
                     file = ImageFile(record.path, record.stamp)
                     yield Task(file, known=known is not None, metadata=record.metadata)
                 else:
@@ -109,7 +138,10 @@ class _Turn:
                         fields[record.path] = record.metadata
             metadata.rewrite(fields, self._new)
 
-
-def _is_older(known: ImageRecord, record: ImageRecord) -> bool:
-    """Whether the file was read before the old row was written; it may have changed since both."""
-    return known.stamp != record.stamp and known.stamp.mtime_ns <= record.stamp.mtime_ns
+    def _is_older(self, known: ImageRecord, record: ImageRecord) -> bool:
+        """Whether other bytes were read before the old row was written; once for each such row."""
+        older = known.content != record.content and known.stamp.mtime_ns <= record.stamp.mtime_ns
+        if not older or self._again.get(record.path) == record.stamp:
+            return False
+        self._again[record.path] = record.stamp
+        return True
