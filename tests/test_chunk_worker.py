@@ -6,6 +6,7 @@ import dataclasses
 import uuid
 import zipfile
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,10 @@ class Elsewhere:
 
     def work(self, chunks: Iterable[Chunk], job: Job, tell: Callable[[Committed], None]) -> None:
         """One chunk after the other."""
-        worker = ChunkWorker(assignment(job))
-        for chunk in chunks:
-            for committed in outcome_of(worker, chunk).committed:
-                tell(committed)
+        with closing(ChunkWorker(assignment(job))) as worker:
+            for chunk in chunks:
+                for committed in outcome_of(worker, chunk).committed:
+                    tell(committed)
 
 
 def assignment(job: Job) -> Assignment:
@@ -114,10 +115,10 @@ def test_an_archive_is_opened_once_and_the_collection_is_the_one_of_the_run(
         assert isinstance(store, MilvusStore)
         # After the command has opened it, another takes its place.
         store.versions.use(f"{collection}__00000000")
-        worker = ChunkWorker(assignment(job))
-        for file in files:
-            (_, written_row) = outcome_of(worker, Chunk([file])).committed
-            assert written_row.added == 1
+        with closing(ChunkWorker(assignment(job))) as worker:
+            for file in files:
+                _, row = outcome_of(worker, Chunk([file])).committed
+                assert row.added == 1
         store.others_wrote(len(files))
         assert (len(index), len(other)) == (6, 0)
     assert len(opened) == 1

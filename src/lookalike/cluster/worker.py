@@ -76,6 +76,13 @@ class ChunkWorker:
         outcomes = [self._outcome(decode(row.as_py(), Numbered)) for row in table["chunk"]]
         return pa.table({"outcome": [encode(outcome) for outcome in outcomes]})
 
+    def close(self) -> None:
+        """Let go of the index and of the archives, as the end of an actor's process does."""
+        if self._opened:
+            store, _, reader = self._opened
+            reader.close()
+            store.close()
+
     def _outcome(self, numbered: Numbered) -> Outcome:
         committed: list[Committed] = []
         try:
