@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
+import re
 import shutil
 import socket
 import time
@@ -20,6 +23,9 @@ from lookalike import Index
 from lookalike.doctor import database, finding, machine, packages
 from lookalike.doctor.database import Subject
 from lookalike.doctor.finding import Finding, ok, tried
+from lookalike.embed import catalog, exports
+from lookalike.embed.description import ModelDescription
+from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.store import server
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import CollectionModel
@@ -116,8 +122,46 @@ def test_a_model_that_is_not_on_this_machine(cli: Cli, tmp_path: Path) -> None:
     MilvusStore((tmp_path / "photos.db").as_posix(), "images", create=other).close()
     found = checks(cli("doctor", "--format", "json"))
     assert found["index"]["state"] == "ok"
-    assert found["model"]["state"] == "broken"
-    assert "made with the model no-such-model (ffffffff)" in found["model"]["message"]
+    assert "made with the model no-such-model (ffffffff)" in found["index"]["message"]
+    # It is not fetched for this, so nobody knows yet whether it can be.
+    assert found["model"]["state"] == "warning"
+    assert "no-such-model (ffffffff), which the index was made with" in found["model"]["message"]
+
+
+def test_only_a_model_that_is_on_this_machine_as_a_whole_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real export, of the packaged model's graph under another name."""
+    for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    packaged = catalog._PACKAGED[DEFAULT_MODEL]
+    description = dataclasses.replace(
+        ModelDescription.read(packaged / exports.DESCRIPTION), name="other"
+    )
+    assert catalog.is_ready(DEFAULT_MODEL, description.fingerprint)
+    assert not catalog.is_ready("other", description.fingerprint)
+
+    def save(folder: Path) -> None:
+        for name in ("model.xml", "model.bin"):
+            shutil.copy(packaged / name, folder / name)
+
+    folder = exports.write(exports.exports_folder(), description, save)
+    own = CollectionModel(model="other", fingerprint=folder.name, dim=description.dim)
+    subject = Subject(database=None, collection="images", made_with=own)
+    (found,) = database.model(subject)
+    assert (found.state, found.message.startswith("other (")) == ("ok", True)
+    (folder / "model.bin").write_bytes(b"torn")
+    (found,) = database.model(subject)
+    assert (found.state, "is not on this machine as a whole" in found.message) == ("warning", True)
+
+
+def test_no_password_of_an_address_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("http://someone:secret@host:1", "http://someone:se/cr@et@host:1/db"):
+        monkeypatch.setenv("LOOKALIKE_DB", address)
+        *_, shown = machine.settings({"LOOKALIKE_DB"})
+        assert shown.state == "ok"
+        assert "LOOKALIKE_DB=http://…@host:1" in shown.message
+        assert not re.search("someone|se.?cr|et@", shown.message)
 
 
 def test_a_server(cli: Cli, milvus_server: ServerAddress, photos: Path) -> None:
@@ -131,6 +175,17 @@ def test_a_server(cli: Cli, milvus_server: ServerAddress, photos: Path) -> None:
     outcome = cli(*words, LOOKALIKE_TOKEN=TOKEN)
     assert checks(outcome)["index"]["message"] == "FLAT index, in memory"
     assert TOKEN not in outcome.out
+    before = looked_at(uri, name, TOKEN)["index"]
+    other = CollectionModel(model="no-such-model", fingerprint="f" * 32, dim=8)
+    MilvusStore(uri, f"{name}__00000000", create=other, token=TOKEN).close()
+    with contextlib.closing(MilvusStore(uri, name, create=None, token=TOKEN)) as store:
+        store.versions.use(f"{name}__00000000")
+        subject = Subject(database=uri, collection=name, token=TOKEN)
+        said = [each.message for each in database.database(subject)]
+        assert f"{name}: 0 pictures, made with the model no-such-model (ffffffff), COSINE" in said
+        assert subject.made_with == other
+        store.versions.use(name)
+    assert looked_at(uri, name, TOKEN)["index"] == before
     refused = looked_at(uri, name, "root:secret")["database"]
     assert refused.state == "broken"
     assert "refuses: the user, password or token is wrong" in refused.message

@@ -158,6 +158,7 @@ def test_every_method_answers_as_the_store_itself(both: Both) -> None:
         "metadata": [((ids,), {}), (([],), {})],
         "neighbours": [((vectors,), {"limit": 3}), ((vectors,), {"limit": 9, "condition": some})],
         "of_size": [(([row.stamp for row in rows],), {}), (([],), {})],
+        "others_wrote": [((5,), {})],
         "paths_under": [((None,), {}), (("/photos/1",), {})],
         "places": [((ids,), {})],
         "ranking": [((vectors[0],), {}), ((vectors[1],), {"best": 4, "condition": some})],

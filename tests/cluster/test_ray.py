@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import ray
 
-from lookalike import Index, InvalidSetting, Progress, WorkerFailed
+from lookalike import Index, IndexNotFound, InvalidSetting, Progress, WorkerFailed
 from lookalike.cluster import RayWorkers, driver
 from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.ingest.pipeline import Committed
@@ -173,13 +173,26 @@ def test_workers_that_are_too_small_or_have_another_model_write_nothing(
     store.close()
 
 
-def test_a_cluster_that_is_not_there_is_told_in_one_line(many: Path, target: Target) -> None:
+def test_a_cluster_that_is_not_there_is_told_in_one_line(
+    many: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    for wrong in (address, f"ray://{address}", "nonsense"):
-        outcome = outcome_of(target.start(many, "--ray", wrong))
+    client = f"ray://{address}"
+    refused = "Ray Data, which does the work, cannot be used over ray://; run the command on a"
+    monkeypatch.setenv("RAY_ADDRESS", client)  # what "auto" is then
+    for named, place, reason in (
+        (address, address, "nothing listens there"),
+        ("nonsense", "nonsense", "nothing listens there"),
+        (client, client, refused),
+        ("auto", client, refused),
+    ):
+        outcome = outcome_of(target.start(many, "--ray", named))
         assert (outcome.code, outcome.out, outcome.err.count("\n")) == (1, "", 1)
-        assert f"No Ray cluster can be used at {wrong} (nothing listens there)" in outcome.err
+        assert f"No Ray cluster can be used at {place} ({reason}" in outcome.err
+    # No empty collection is left behind.
+    with pytest.raises(IndexNotFound):
+        Index.open(target.uri, token=TOKEN, collection=target.collection, create=False)
 
 
 def test_a_head_that_is_killed_ends_the_run_in_one_line_and_loses_nothing(

@@ -18,8 +18,7 @@ Ray = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Let a Ray cluster do the work, against a Milvus server: auto, HOST:PORT, "
-        "ray://HOST:PORT, or local.",
+        help="Let a Ray cluster do the work, against a Milvus server: auto, HOST:PORT, or local.",
         show_default=False,
     ),
 ]
@@ -46,7 +45,12 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
 def workers_at(
     address: str | None, *, db: str | None, token: str | None, weights: Path | None
 ) -> Workers | None:
-    """The machines of a Ray cluster; None where none was named."""
+    """The machines of a Ray cluster; None where none was named.
+
+    Raises:
+        InvalidSetting: the database is none that they can reach.
+        ClusterUnreachable: there is no such cluster.
+    """
     if address is None:
         return None
     # Imported here: it is rarely wanted.
@@ -54,4 +58,6 @@ def workers_at(
 
     RayWorkers.check(db)
     server = address_of(db or "", token)
-    return RayWorkers(address, token=server.token if server else None, weights=weights)
+    workers = RayWorkers(address, token=server.token if server else None, weights=weights)
+    workers.reach()
+    return workers

@@ -21,9 +21,13 @@ import ray.data
 
 from lookalike.errors import ClusterUnreachable, reason_of
 
-__all__ = ["connected", "listening", "ray"]
+__all__ = ["connected", "listening", "ray", "reach"]
 
-LOCAL = "local"
+AUTO, LOCAL = "auto", "local"
+NO_CLIENT = (
+    "Ray Data, which does the work, cannot be used over ray://; run the command on a machine of "
+    "the cluster with --ray auto, or name HOST:PORT of its head"
+)
 CONNECT_S = 5.0
 
 
@@ -32,17 +36,16 @@ def connected(address: str) -> Iterator[None]:
     """Be a driver of the cluster; if this program is one already, of the one that it has chosen.
 
     Args:
-        address: ``auto`` for the cluster that this machine belongs to, ``HOST:PORT``,
-            ``ray://HOST:PORT``, or ``local`` for one on this machine that ends with the run.
+        address: ``auto`` for the cluster that this machine belongs to, ``HOST:PORT``, or ``local``
+            for one on this machine that ends with the run.
 
     Raises:
         ClusterUnreachable: there is none.
     """
+    reach(address)
     if ray.is_initialized():
         yield
         return
-    if address not in (LOCAL, "auto") and not listening(address):
-        raise ClusterUnreachable(address, "nothing listens there")
     options: dict[str, Any] = {}
     if address == LOCAL:
         options = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
@@ -58,9 +61,35 @@ def connected(address: str) -> Iterator[None]:
         ray.shutdown()
 
 
+def reach(address: str) -> None:
+    """Raise `ClusterUnreachable` where nothing can be used: Ray itself would try for a minute."""
+    # Of a client, too, it says that it is initialized.
+    if ray.util.client.ray.is_connected():
+        raise ClusterUnreachable(address, NO_CLIENT)
+    if address == LOCAL or ray.is_initialized():
+        return
+    place = _of_this_machine() if address == AUTO else address
+    if place.startswith("ray://"):
+        raise ClusterUnreachable(place, NO_CLIENT)
+    if not listening(place):
+        raise ClusterUnreachable(place, "nothing listens there")
+
+
+def _of_this_machine() -> str:
+    """The address of the cluster that this machine belongs to, or that ``RAY_ADDRESS`` names."""
+    # There is no public way.
+    from ray._private.services import get_ray_address_from_environment  # noqa: PLC0415
+
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        return str(get_ray_address_from_environment(AUTO, None))
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise ClusterUnreachable(AUTO, "this machine belongs to none") from error
+
+
 def listening(address: str) -> bool:
-    """Whether anything listens at an address: Ray itself would try for a minute."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    """Whether anything listens at ``HOST:PORT``."""
+    host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), CONNECT_S):
             return True

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from lookalike.errors import ClusterLost, ExtraMissing, InvalidSetting, WorkerFailed
 from lookalike.ingest.pipeline import Committed
 from lookalike.ingest.work import Chunk, Job
+from lookalike.settings import Settings
 from lookalike.sources.names import absolute
 from lookalike.store.address import address_of
 from lookalike.version import __version__
@@ -55,8 +56,8 @@ class RayWorkers:
         """Connect to nothing yet.
 
         Args:
-            address: ``auto`` for the cluster that this machine belongs to, ``HOST:PORT``,
-                ``ray://HOST:PORT``, or ``local`` for one on this machine alone.
+            address: ``auto`` for the cluster that this machine belongs to, ``HOST:PORT`` of its
+                head, or ``local`` for one on this machine alone.
             token: as in `Index.open`; workers ask the Milvus server with it.
             weights: as in `Index.open`, if the index has a model with such; the file must be on
                 all machines.
@@ -77,6 +78,13 @@ class RayWorkers:
             expected = "the address of a Milvus server, http://HOST:PORT: a cluster needs one"
             raise InvalidSetting("the database", name, expected)
 
+    def reach(self) -> None:
+        """Raise `ClusterUnreachable` where there is no cluster, before anything is changed."""
+        # Imported here: Ray takes a second.
+        from lookalike.cluster.connection import reach  # noqa: PLC0415
+
+        reach(self._address)
+
     def work(self, chunks: Iterable[Chunk], job: Job, tell: Callable[[Committed], None]) -> None:
         """Have all chunks worked on.
 
@@ -86,17 +94,16 @@ class RayWorkers:
             ClusterError: the cluster cannot be reached, or has failed.
         """
         self.check(job.database)
-        # Imported here: Ray takes a second.
+        # Imported here: as above.
         from lookalike.cluster.connection import connected  # noqa: PLC0415
         from lookalike.cluster.flow import Flow, crew_of  # noqa: PLC0415
-        from lookalike.cluster.worker import Assignment  # noqa: PLC0415
+        from lookalike.cluster.worker import Assignment, Secret  # noqa: PLC0415
 
         with connected(self._address):
             crew = crew_of(job.settings)
-            settings = dataclasses.replace(job.settings, threads=crew.cores)
             assignment = Assignment(
-                job=dataclasses.replace(job, settings=settings),
-                token=self._token,
+                job=dataclasses.replace(job, settings=for_worker(job.settings, crew.cores)),
+                token=Secret(self._token),
                 weights=self._weights,
                 version=__version__,
             )
@@ -144,6 +151,12 @@ class RayWorkers:
         take(flow.outcomes(0))
         if under_way:
             raise ClusterLost(self._address, f"nothing was heard of {len(under_way)} chunks")
+
+
+def for_worker(settings: Settings, cores: int) -> Settings:
+    """The settings of a worker, which sees no GPU but its own, and that as the first."""
+    device = "cuda" if settings.device.startswith("cuda:") else settings.device
+    return dataclasses.replace(settings, threads=cores, device=device)
 
 
 def _parts(chunks: Iterable[Chunk]) -> Iterator[Chunk]:

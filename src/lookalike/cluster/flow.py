@@ -75,7 +75,7 @@ class Flow:
     def __init__(self, crew: Crew, assignment: Assignment) -> None:
         """Start to take chunks."""
         self.failure, self.ended = "", False
-        self._head = "" if ray.util.client.ray.is_connected() else _head()
+        self._head = str(ray.get_runtime_context().gcs_address)
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
         self._chunks = Queue(crew.workers * CHUNKS_AHEAD, {"num_cpus": 0, "label_selector": here})
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
@@ -132,7 +132,7 @@ class Flow:
 
     def alive(self) -> bool:
         """Whether the cluster's head can be reached."""
-        return not self._head or listening(self._head)
+        return listening(self._head)
 
     def _collect(self) -> None:
         try:
@@ -183,7 +183,3 @@ class _Waiting(Datasource):  # type: ignore[misc]
             chunks.put(None)  # for this task again, if it was lost and is done again
 
         return [ReadTask(read, _UNKNOWN)]
-
-
-def _head() -> str:
-    return str(ray.get_runtime_context().gcs_address)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -21,12 +20,22 @@ from lookalike.store.milvus import MilvusStore
 from lookalike.version import __version__
 
 
+class Secret:
+    """What workers are told and nobody else: Ray keeps, as a text, what an actor is made with."""
+
+    def __init__(self, value: str | None) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "…"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
     """What every worker needs to know. `weights` is a path on the worker's machine."""
 
     job: Job
-    token: str | None = field(repr=False)
+    token: Secret
     weights: str | None
     version: str
 
@@ -60,31 +69,39 @@ class ChunkWorker:
         """Open nothing yet: what goes wrong is to be told as an outcome."""
         self._assignment = assignment
         self._opening = threading.Lock()
-        self._opened: tuple[MilvusStore, Embedder, Callable[[str], bool]] | None = None
+        self._opened: tuple[MilvusStore, Embedder, Reader] | None = None
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Work on the chunks of a table."""
         outcomes = [self._outcome(decode(row.as_py(), Numbered)) for row in table["chunk"]]
         return pa.table({"outcome": [encode(outcome) for outcome in outcomes]})
 
+    def close(self) -> None:
+        """Let go of the index and of the archives, as the end of an actor's process does."""
+        if self._opened:
+            store, _, reader = self._opened
+            reader.close()
+            store.close()
+
     def _outcome(self, numbered: Numbered) -> Outcome:
         committed: list[Committed] = []
         try:
-            store, embedder, exists = self._open()
+            store, embedder, reader = self._open()
             work(
                 [numbered.chunk],
                 self._assignment.job,
                 committed.append,
                 store=store,
                 embedder=embedder,
-                exists=exists,
+                exists=reader.exists,
+                reader=reader,
             )
         except LookalikeError as error:
             kind = type(error).__name__
             return Outcome(numbered.number, _here(), committed, str(error), kind)
         return Outcome(numbered.number, _here(), committed)
 
-    def _open(self) -> tuple[MilvusStore, Embedder, Callable[[str], bool]]:
+    def _open(self) -> tuple[MilvusStore, Embedder, Reader]:
         with self._opening:
             if self._opened is None:
                 told, job = self._assignment, self._assignment.job
@@ -97,12 +114,14 @@ class ChunkWorker:
                     job.database,
                     job.collection,
                     create=None,
-                    token=told.token,
+                    token=told.token.value,
                     wait_s=job.settings.server_wait_s,
+                    follow=False,  # the command has, and another may have taken its place since
                     tenant=job.tenant,
                 )
-                # Rows are read and written by the same store for as long as this process lives.
-                self._opened = store, _embedder(store, told), Reader.of(job.settings).exists
+                # Rows are read and written by the same store for as long as this process lives,
+                # and archives are not opened anew for each chunk.
+                self._opened = store, _embedder(store, told), Reader.of(job.settings)
             return self._opened
 
 

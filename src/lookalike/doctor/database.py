@@ -138,10 +138,15 @@ def model(subject: Subject) -> Iterator[Finding]:
     import numpy as np  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415
 
-    from lookalike.embed.catalog import load_embedder  # noqa: PLC0415
+    from lookalike.embed.catalog import is_ready, load_embedder  # noqa: PLC0415
 
     settings = dataclasses.replace(Settings.from_environment(), device="cpu")
     known = subject.made_with
+    if known and not is_ready(known.model, known.fingerprint):
+        name = f"{known.model} ({known.fingerprint[:8]})"
+        message = f"{name}, which the index was made with, is not on this machine as a whole yet."
+        yield warning("model", message, "The next command fetches it, or says why it cannot.")
+        return
     embedder = own_embedder(known, settings) if known else load_embedder(settings=settings)
     picture = embedder.prepare(Image.new("RGB", embedder.least))[np.newaxis]
     embedder.embed(picture)  # the first one takes longer

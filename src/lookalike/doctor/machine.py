@@ -14,6 +14,7 @@ from PIL import features
 
 from lookalike.doctor.finding import Finding, broken, ok, warning
 from lookalike.settings import Settings, available_cores
+from lookalike.sources.names import without_secrets
 
 LEAST_FREE_BYTES, LITTLE_FREE_BYTES = 50_000_000, 1_000_000_000
 _FLAGS = {  # as Linux names them: what makes a model fast
@@ -37,7 +38,16 @@ def settings(known: Collection[str]) -> Iterator[Finding]:
         yield warning("settings", f"There is no {name}, so it does nothing.", meant)
     Settings.from_environment()
     shown = sorted(name for name in from_environment & names if "TOKEN" not in name)
-    yield ok("settings", ", ".join(f"{name}={os.environ[name]}" for name in shown) or "defaults")
+    values = ", ".join(f"{name}={_without_password(os.environ[name])}" for name in shown)
+    yield ok("settings", values or "defaults")
+
+
+def _without_password(value: str) -> str:
+    """A setting or an option; an address may have a user and a password, with any signs in it."""
+    scheme, separator, rest = value.partition("://")
+    if separator and "@" in rest:
+        value = f"{scheme}://…@{rest.rpartition('@')[2]}"
+    return without_secrets(value)
 
 
 def processor() -> Iterator[Finding]:

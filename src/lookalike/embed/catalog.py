@@ -111,6 +111,14 @@ def load_remembered(name: str, fingerprint: str, *, settings: Settings) -> Model
     return embedder
 
 
+def is_ready(name: str, fingerprint: str) -> bool:
+    """Whether `load_remembered` gives this model without fetching or exporting anything."""
+    if (packaged := _PACKAGED.get(name)) and exports.described(packaged).fingerprint == fingerprint:
+        return True
+    folder = exports.find(fingerprint)
+    return folder is not None and exports.has_graph(folder) and exports.is_whole(folder)
+
+
 def _embedder(folder: Path, name: str, source: Source | None, settings: Settings) -> ModelEmbedder:
     """The embedder of an exported model; `source` is what it can be made from again, if known."""
     description = exports.described(folder, name=name)

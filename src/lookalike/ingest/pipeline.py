@@ -137,15 +137,17 @@ def run(
     exists: Callable[[str], bool],
     settings: Settings,
     public: bool = False,
+    reader: Reader | None = None,
 ) -> Iterator[Committed]:
     """Do the `tasks`; yields after each batch has been committed, in order.
 
     `exists` tells whether there may still be a picture under a path, and `public` is as in
-    `Reader`. Closing the iterator, or an
-    exception in the caller, stops all threads: what waits is dropped, what is being written is
-    finished.
+    `Reader`. A `reader` that is given stays open, for other runs to go on with its archives.
+    Closing the iterator, or an exception in the caller, stops all threads: what waits is dropped,
+    what is being written is finished.
     """
-    reader = Reader.of(settings, public=public)
+    own = reader is None
+    reader = reader or Reader.of(settings, public=public)
 
     def fetching() -> Iterator[Task]:
         for task in tasks:
@@ -214,11 +216,10 @@ def run(
     embedders = ThreadPoolExecutor(workers, "lookalike-embed")
     writer = ThreadPoolExecutor(1, "lookalike-write")
     try:
-        depth = DECODED_BATCHES_AHEAD * batch_size
         prepared = decoders.ahead(
             _timed(prepare),
             fetching(),
-            depth,
+            DECODED_BATCHES_AHEAD * batch_size,
             otherwise=too_long,
             ready=lambda task: reader.wait_for(task.file.path),
         )
@@ -230,7 +231,8 @@ def run(
         decoders.leave()
         for pool in (embedders, writer):
             pool.shutdown(cancel_futures=True)
-        reader.close()
+        if own:
+            reader.close()
 
 
 def _timed(work: Callable[[A], B]) -> Callable[[A], _Timed[B]]:

@@ -36,6 +36,7 @@ class Store(work.Store, Protocol):
 
     def count(self, shard: Shard | None = None) -> int: ...  # noqa: D102
     def paths_under(self, folder: str) -> Iterator[list[tuple[str, str]]]: ...  # noqa: D102
+    def others_wrote(self, rows: int) -> None: ...  # noqa: D102
     def flush(self) -> None: ...  # noqa: D102
 
 
@@ -150,6 +151,7 @@ def sync(
         work.work(to_work_on(), job, tell, store=store, embedder=embedder, exists=scan.exists)
     else:
         workers.work(to_work_on(), job, tell)
+        store.others_wrote(tally.added + tally.updated)
     if vanished is not None:
         tally.remove(rows_of(vanished, scan, store), scan, store, shard)
     elif store.count(shard) != tally.rows or tally.has_others(shard):

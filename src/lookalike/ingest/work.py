@@ -15,6 +15,7 @@ from lookalike.ingest.pipeline import Committed
 from lookalike.ingest.plan import Task, changes, with_metadata, with_twins
 from lookalike.records import Fields, ImageFile, Stamp, Twin
 from lookalike.settings import Settings
+from lookalike.sources.reader import Reader
 
 
 class Store(pipeline.Sink, metadata.Rows, Protocol):
@@ -68,6 +69,7 @@ def work(
     store: Store,
     embedder: Embedder,
     exists: Callable[[str], bool],
+    reader: Reader | None = None,
 ) -> None:
     """Work on all chunks in threads of this process.
 
@@ -78,6 +80,7 @@ def work(
         store: has the rows.
         embedder: makes vectors.
         exists: whether there may still be a picture under a path.
+        reader: reads the files, and stays open; by default one of this call alone.
     """
 
     def tasks() -> Iterator[Task]:
@@ -87,7 +90,12 @@ def work(
             yield from changed
 
     for committed in pipeline.run(
-        tasks(), embedder=embedder, sink=store, exists=exists, settings=job.settings
+        tasks(),
+        embedder=embedder,
+        sink=store,
+        exists=exists,
+        settings=job.settings,
+        reader=reader,
     ):
         tell(committed)
 

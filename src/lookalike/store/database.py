@@ -76,6 +76,9 @@ class Database(Protocol):
     def delete(self, collection: str, ids: list[str]) -> None:
         """Remove rows; ids without one are ignored."""
 
+    def others_wrote(self, rows: int) -> None:
+        """Other processes have written so many rows, or deleted some; later reads must see that."""
+
     def flush(self, collection: str) -> None:
         """Make what was written outlive a power cut, as far as that is in this process's hands."""
 

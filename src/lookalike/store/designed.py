@@ -165,6 +165,10 @@ class DesignedDatabase:
         if ids:
             self._server.delete(collection, ids)
 
+    def others_wrote(self, rows: int) -> None:
+        """Let the server's side know."""
+        self._server.others_wrote(rows)
+
     def flush(self, collection: str) -> None:
         """Let the server write out what it has."""
         self._server.flush(collection)

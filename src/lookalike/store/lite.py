@@ -190,6 +190,9 @@ class LiteDatabase:
                 self._files.sync()
                 self._unflushed = 0
 
+    def others_wrote(self, rows: int) -> None:
+        """No other process can."""
+
     def rows_without_index(self, collection: str) -> int:
         """None: all are compared."""
         return 0

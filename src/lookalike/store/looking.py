@@ -11,6 +11,7 @@ from lookalike.store import schema
 from lookalike.store.address import Address
 from lookalike.store.schema import CollectionModel
 from lookalike.store.server import ServerDatabase
+from lookalike.store.versions import behind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Seen:
 
 
 def look(address: Address, collection: str) -> Seen:
-    """What can be seen of a server and one of its collections.
+    """What can be seen of a server and the collection that is behind a name.
 
     Raises:
         StoreError: it cannot be asked.
@@ -40,19 +41,24 @@ def look(address: Address, collection: str) -> Seen:
         version = str(server.ask("get_server_version"))
         if not server.ask("has_collection", collection):
             return Seen(version=version)
-        properties = server.ask("describe_collection", collection)["properties"]
+        described = server.ask("describe_collection", collection)
+        if (found := behind(described)) != described["collection_name"]:
+            if not server.ask("has_collection", found):
+                return Seen(version=version)
+            described = server.ask("describe_collection", found)
+        collection = found
         loaded = server.ask("get_load_state", collection)["state"] == LoadState.Loaded
         if loaded:
             rows = server.count(collection)
         else:
             rows = int(server.ask("get_collection_stats", collection)["row_count"])
         indexes = server.ask("list_indexes", collection, schema.VECTOR_FIELD)
-        described = server.ask("describe_index", collection, indexes[0]) if indexes else {}
+        index = server.ask("describe_index", collection, indexes[0]) if indexes else {}
         return Seen(
             version=version,
             exists=True,
-            model=CollectionModel.from_properties(properties),
+            model=CollectionModel.from_properties(described["properties"]),
             loaded=loaded,
             rows=rows,
-            index=str(described.get("index_type", "")),
+            index=str(index.get("index_type", "")),
         )

@@ -16,11 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lookalike.errors import (
-    DesignUnavailable,
-    IndexNotFound,
-    StoreError,
-)
+from lookalike.errors import DesignUnavailable, IndexNotFound, StoreError
 from lookalike.records import Fields, ImageRecord, Stamp, Twin
 from lookalike.store import filters, making, schema
 from lookalike.store.database import Database
@@ -232,6 +228,11 @@ class MilvusStore(Nearest):
         if ids:
             self._database.delete(self.collection, list(ids))
             self._forget_samples()
+
+    def others_wrote(self, rows: int) -> None:
+        """Other processes have changed rows, and written so many; reads see that from now on."""
+        self._database.others_wrote(rows)
+        self._forget_samples()
 
     def flush(self) -> None:
         """Make what was written outlive a power cut, too."""

@@ -115,6 +115,11 @@ class ServedStore:
         self.changes += 1
         self._ask("delete", ids=ids)
 
+    def others_wrote(self, rows: int) -> None:
+        """Other processes have changed rows."""
+        self.changes += 1
+        self._ask("others_wrote", rows=rows)
+
     def flush(self) -> None:
         """Make what was written outlive a power cut, too."""
         self._ask("flush")

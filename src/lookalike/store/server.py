@@ -197,6 +197,12 @@ class ServerDatabase:
         with self._counting:
             self._unseen += 1
 
+    def others_wrote(self, rows: int) -> None:
+        """Count them as written here; when, only the server knows."""
+        with self._counting:
+            self._young += rows
+            self._unseen += 1
+
     def flush(self, collection: str) -> None:
         """The server does that by itself, but the index of an approximate one would be late."""
         if self._design.exact:
