@@ -134,7 +134,7 @@ def reindex(
         if report.lost:
             terminal.say(
                 f"The index is as it was: {report.after[2]}, where it was before, has "
-                f"{report.lost} rows that are not in it any more. Go back to all of them with "
+                f"rows that are not in it any more ({report.lost}). Go back to all of them with "
                 "--rollback, or run the same command again with --allow-missing to remove them."
             )
             raise typer.Exit(FAILED)
