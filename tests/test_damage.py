@@ -31,7 +31,7 @@ from tests.damage import (
 from tests.encode import encoded
 
 SEED = 20_260_701
-MUTATIONS_PER_KIND = 48
+MUTATIONS_PER_KIND = 72
 ARCHIVE_MUTATIONS_PER_KIND = 40
 BOMB_BYTES = 256 << 20
 GOOD_PICTURES = 24

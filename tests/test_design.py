@@ -294,7 +294,7 @@ def test_vectors_of_half_the_bytes_have_the_same_scores_within_a_thousandth() ->
     shelf: Any = Shelf()
     halved = DesignedDatabase(shelf, tenant=None, placed=False, halves=True)
     halved.write("c", [{"id": row_id(str(n)), "vector": row} for n, row in enumerate(vectors)])
-    assert all(len(row["vector"]) == 2 * DIM for row in shelf.rows.values())
+    assert all(len(row["vector"][0]) == 2 * DIM for row in shelf.rows.values())
     keys = [row_id(str(n)) for n in range(200)]
     read = np.stack([row["vector"] for row in halved.get("c", keys, ["id", "vector"])])
     assert read.dtype == np.float32
