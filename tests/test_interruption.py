@@ -18,7 +18,7 @@ from lookalike import Index
 from lookalike.store.lite import FLUSH_ROWS
 from lookalike.store.milvus import MilvusStore
 
-KILLS, CHAINS = 6, 2
+KILLS, CHAINS = 12, 3
 COPIES = 7
 
 

@@ -30,7 +30,7 @@ from lookalike.store.milvus import MilvusStore
 from tests.conftest import Place
 
 SEED = 20261127
-KILLS = {"lite": 28, "server": 10}
+KILLS = {"lite": 40, "server": 14}
 COMPLETED_EVERY = 4
 
 # Files of rows every 16 rows, not 512, so that kills come while they are written, too. What is
