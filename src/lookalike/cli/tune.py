@@ -32,7 +32,7 @@ def tune(
         float | None,
         typer.Option(
             metavar="X",
-            help="The share of the 10 nearest that searches shall find from now on; else 0.95.",
+            help="The share of the 10 nearest that searches shall find from now on; 0.95 at first.",
             show_default=False,
         ),
     ] = None,
