@@ -91,8 +91,8 @@ def growth_rows(searches: Sequence[dict[str, Any]]) -> list[Row]:
                 times = math.log(each["rows"] / before["rows"])
                 power = f"rows^{math.log(each['p50_ms'] / before['p50_ms']) / times:.2f}"
             sizes = [
-                "–" if each.get(name) is None else f"{each[name] / 1e9:.2f}"
-                for name in ("rss_bytes", "disk_bytes")
+                "–" if each.get(name) is None else f"{each[name] / 1e3:.2f}"
+                for name in ("memory_mb", "disk_mb")
             ]
             table.append(
                 (
@@ -109,9 +109,9 @@ def slope_rows(searches: Sequence[dict[str, Any]]) -> list[Row]:
     table: list[Row] = [("profile", "memory, bytes a row", "disk, bytes a row")]
     for profile in dict.fromkeys(each["profile"] for each in searches):
         cells = []
-        for name in ("rss_bytes", "disk_bytes"):
+        for name in ("memory_mb", "disk_mb"):
             points = [
-                (each["rows"], each[name])
+                (each["rows"], 1e6 * each[name])
                 for each in searches
                 if each["profile"] == profile and each.get(name) is not None
             ]
