@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -78,6 +79,31 @@ def test_a_run_of_whose_three_nodes_one_is_killed_gives_the_rows_of_a_local_run(
         # What the lost node had committed, but not told, is counted as unchanged.
         assert ours.total == theirs.total == ours.added + ours.unchanged
         assert ours.skipped == theirs.skipped
+
+
+def pids_of_workers() -> list[int]:
+    """Ray names the processes of actors after what they do."""
+    names = {path: path.read_text() for path in Path("/proc").glob("[0-9]*/comm")}
+    return [int(path.parent.name) for path, name in names.items() if name.startswith("ray::Map")]
+
+
+def test_a_worker_that_is_ended_for_want_of_memory_is_started_again(
+    two: str, many: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "CHUNK_FILES", 6)
+    killed: list[int] = []
+    with target.open() as index, Index.open(tmp_path / "local.db") as local:
+
+        def kill_one(progress: Progress) -> None:
+            if progress.added > 20 and not killed:
+                killed.append(pids_of_workers()[0])
+                os.kill(killed[0], signal.SIGKILL)  # as Linux does it
+
+        ours = index.add(many, workers=RayWorkers(two, token=TOKEN), on_progress=kill_one)
+        theirs = local.add(many)
+        assert killed
+        assert_same_rows(index, local)
+        assert ours.total == theirs.total == ours.added + ours.unchanged
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +236,16 @@ def test_a_head_that_is_killed_ends_the_run_in_one_line_and_loses_nothing(
     finished = outcome_of(target.start(many, "--format", "json"))
     assert finished.json["unchanged"] > 0
     assert finished.json["total"] == 60
+
+
+def test_workers_for_whom_there_is_never_memory_end_the_run_in_one_line(
+    many: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("RAY_memory_usage_threshold", "0.01")
+        with nodes(2) as cluster:
+            outcome = outcome_of(target.start(many, "--ray", cluster.address))
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (1, "", 1)
+    assert "low on memory" in outcome.err
+    assert "run the same command again" in outcome.err
+    assert outcome_of(target.start(many, "--format", "json")).json["total"] == 60

@@ -54,9 +54,9 @@ def connected(address: str) -> Iterator[None]:
             ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
         except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
             raise ClusterUnreachable(address, reason_of(error)) from error
-    _keep_quiet()
     try:
-        yield
+        with _unprinted():
+            yield
     finally:
         ray.shutdown()
 
@@ -124,11 +124,17 @@ def _signals_kept() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _keep_quiet() -> None:
+@contextlib.contextmanager
+def _unprinted() -> Iterator[None]:
     """What goes wrong is raised; Ray prints it as well, and what it does about it, on stdout."""
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     # There is no public way.
-    from ray._private.ray_logging import global_worker_stdstream_dispatcher  # noqa: PLC0415
+    from ray._private import worker  # noqa: PLC0415
 
-    global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+    kept = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda *args, **options: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = kept

@@ -217,8 +217,7 @@ class MilvusStore(Nearest):
 
         When this returns, a kill of the process no longer loses them.
         """
-        for start in range(0, len(records), self._whole_rows):
-            part = records[start : start + self._whole_rows]
+        for part in schema.messages(records, MESSAGE_BYTES):
             self._database.write(self.collection, [schema.to_row(record) for record in part])
         if records:
             self._forget_samples()

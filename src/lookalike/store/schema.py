@@ -8,7 +8,7 @@ that.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ VECTOR_FIELD = "vector"
 ID_LENGTH = 32
 PATH_BYTES = 8192
 FORMAT_BYTES = 32
+FACT_BYTES = 512  # at most, of the fields that are neither vector, path nor the user's own
 INTEGER_FIELDS = ("size_bytes", "mtime_ns", "width", "height", "taken_at")
 FACT_FIELDS = ("path", "content", *INTEGER_FIELDS, "format")
 ANIMATED_FIELD = "animated"  # dynamic, and only in the rows of animations
@@ -80,6 +81,23 @@ def to_row(record: ImageRecord) -> dict[str, Any]:
         **({ANIMATED_FIELD: True} if record.animated else {}),
         **({PHASH_FIELD: record.phash} if record.phash else {}),
     }
+
+
+def messages(records: Sequence[ImageRecord], limit: int) -> Iterator[list[ImageRecord]]:
+    """Parts of the records whose rows take at most `limit` bytes each."""
+    part: list[ImageRecord] = []
+    size = 0
+    for record in records:
+        # The most that it can be: to count the bytes of somebody's own fields takes longer.
+        row = record.vector.nbytes + 4 * len(record.path) + FACT_BYTES
+        row += METADATA_BYTES if record.metadata else 0
+        if part and size + row > limit:
+            yield part
+            part, size = [], 0
+        part.append(record)
+        size += row
+    if part:
+        yield part
 
 
 def to_record(row: Mapping[str, Any]) -> ImageRecord:

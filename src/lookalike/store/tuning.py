@@ -22,7 +22,7 @@ from lookalike.store.effort import LEVEL, MEASURED_HITS, Curve, Point, effort_of
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.schema import VECTOR_FIELD
 
-BUILD_S = 3600.0  # how long the index is waited for
+STALLED_S = 3600.0  # how long is waited while the index does not grow
 PAUSE_S = 0.5
 LEAST_ROWS = 1024  # as many as a server makes an index of
 SAME = 1e-5  # what float32 does to equal scores
@@ -96,13 +96,15 @@ def wait_for_index(store: MilvusStore, on_wait: Callable[[int], None] | None = N
     store.raw.ask("flush", store.collection)
     if store.design.exact:  # Milvus makes nothing of it
         return
-    deadline = time.monotonic() + BUILD_S
+    least, deadline = float("inf"), 0.0
     while (lacking := store.raw.rows_without_index(store.collection)) > 0:
+        if lacking < least:
+            least, deadline = lacking, time.monotonic() + STALLED_S
         if time.monotonic() > deadline:
             raise StoreError(
-                f"{store.database} has not finished the {store.design.index_type} index of "
-                f"{store.collection!r} within {BUILD_S:.0f} s; {lacking} rows are searched without "
-                "it. See the server's log."
+                f"{store.database} has got on with the {store.design.index_type} index of "
+                f"{store.collection!r} by no row in {STALLED_S:.0f} s; {lacking} rows are searched "
+                "without it. See the server's log."
             )
         if on_wait:
             on_wait(lacking)
