@@ -220,15 +220,13 @@ class ServerDatabase:
         told = self.ask("describe_index", collection, VECTOR_FIELD)
         if pending := int(told.get("pending_index_rows", 0)):
             return pending
-        # The client's public method leaves out whether a segment has its index.
-        connection = self._client._get_connection()
-        segments = connection.get_query_segment_info(collection, timeout=SHORTEST_S)
+        segments = self.ask("list_loaded_segments", collection)
         if not segments:  # they are on their way
             return self.count(collection)
         return sum(
             segment.num_rows
             for segment in segments
-            if segment.num_rows >= INDEXED_ROWS and not segment.indexID
+            if segment.num_rows >= INDEXED_ROWS and not segment.index_id
         )
 
     def size_bytes(self) -> None:

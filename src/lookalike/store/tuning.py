@@ -51,7 +51,7 @@ def tune(
         on_wait: is called now and then with how many rows the index still lacks.
 
     Raises:
-        StoreError: the server failed, or does not finish the index within an hour.
+        StoreError: the server failed, or its index has not grown for an hour.
     """
     effort = store.effort
     if not effort.parameter:
