@@ -330,6 +330,18 @@ def test_a_full_or_closed_server_is_told_from_a_broken_one(
     assert text.partition("[")[0] in str(mapped)
 
 
+def test_a_server_whose_parts_look_for_each_other_is_waited_for() -> None:
+    text = (
+        "attempt #0: stack trace: /milvus/pkg/tracer/stack_trace.go:51 tracer.StackTrace\n"
+        "/milvus/internal/datacoord/services.go:116 datacoord.(*Server).Flush: attempt #0: rpc "
+        "error: code = Unknown desc = node not match[expectedNodeID=1][actualNodeID=2]: attempt #1:"
+        " session not found->datanode-1: node not found[node=1]: unrecoverable error"
+    )  # as Milvus 2.3.5 said it, with fewer lines
+    error = MilvusException(code=65535, message=text)
+    assert server_errors.passes(error)
+    assert server_errors.reason_in(error).startswith("session not found->datanode-1")
+
+
 def test_a_server_that_is_too_old_is_told_so(
     opened: Callable[..., MilvusStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,7 +80,8 @@ def create_index(
             schema.VECTOR_FIELD, index_type=kind, metric_type=model.metric, params=params
         )
         try:
-            database.ask("create_index", collection, index)
+            # Else pymilvus waits, half a second at least, and gives up when many rows take longer.
+            database.ask("create_index", collection, index, sync=False)
         except StoreError as error:
             if not _is_refusal(error):
                 raise

@@ -22,6 +22,8 @@ _SAYS_FULL = re.compile(r"(memory|disk) (quota|limit) (exceeded|exhausted)|no sp
 _DENIED = frozenset({9})
 _SAYS_DENIED = re.compile(r"has been (disabled|denied) by|deny (to )?(write|read)|force deny", re.I)
 _NOT_READY = 1  # which is also pymilvus's code for whatever has no other
+# Of one that was started again, while its parts still look for each other's former selves.
+_SAYS_MOVING = re.compile(r"node not (match|found)|session not found|connection is closing")
 _GONE = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 )
@@ -41,7 +43,9 @@ def passes(error: Exception) -> bool:
     code = code_of(error)
     if code == _NOT_READY:
         return "not ready" in reason_in(error)
-    return code in _GONE or code in _PASSING or bool(getattr(error, "retriable", False))
+    if code in _GONE or code in _PASSING or getattr(error, "retriable", False):
+        return True
+    return bool(_SAYS_MOVING.search(_text_of(error)))
 
 
 def mapped(shown: str, error: Exception) -> StoreError:
@@ -57,9 +61,16 @@ def mapped(shown: str, error: Exception) -> StoreError:
 
 
 def reason_in(error: Exception) -> str:
-    """Its first line."""
+    """Its first line; of several attempts, which come with where in Milvus they were, the last."""
+    text = _text_of(error)
+    if "stack trace:" in text.partition("\n")[0]:
+        text = re.split(r"attempt #\d+: ", text)[-1]
+    return text.splitlines()[0].rstrip(".")
+
+
+def _text_of(error: Exception) -> str:
     text = error.details() if isinstance(error, grpc.RpcError) else getattr(error, "message", "")
-    return (text or type(error).__name__).splitlines()[0].rstrip(".")
+    return (text or "").strip() or type(error).__name__
 
 
 def said(error: StoreError) -> str:
