@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import shutil
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ import pytest
 
 import lookalike
 from lookalike.store.schema import CollectionModel
-from tests.command_server import CommandServer
+from tests.forked import COMMAND, ForkServer, Lookalike, heed_permissions
 from tests.milvus_server import AVAILABLE, TOKEN, MilvusServer, ServerAddress, shared_server
 
 if TYPE_CHECKING:
@@ -105,49 +103,36 @@ class Outcome:
         return json.loads(self.out)
 
 
-@pytest.fixture(scope="session")
-def command_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandServer]:
-    """Runs commands without importing the same again for each."""
-    server = CommandServer(tmp_path_factory.mktemp("commands"), heed_permissions)
-    yield server
-    server.close()
+def pytest_unconfigure() -> None:
+    """End what was started for commands."""
+    ForkServer.end()
 
 
 @pytest.fixture
-def cli(tmp_path: Path, command_server: CommandServer) -> Callable[..., Outcome]:
+def cli(tmp_path: Path) -> Callable[..., Outcome]:
     """Runs ``lookalike`` in a process of its own, with its database in the test's folder.
 
     It runs without root's right to pass over the permissions of files.
     """
 
     def run(*args: str | Path, stdin: str = "", **environment: str) -> Outcome:
-        words = [*map(str, args)]
-        variables = {**os.environ, "LOOKALIKE_DB": str(tmp_path / "photos.db"), **environment}
-        if command_server.suits(variables):
-            return Outcome(
-                *command_server.run(words, stdin=stdin, environment=variables, timeout_s=120)
-            )
-        done = subprocess.run(
-            [sys.executable, "-m", "lookalike", *words],
-            input=stdin,
-            capture_output=True,
+        with Lookalike(
+            [*COMMAND, *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            env=variables,
-            timeout=120,
-            check=False,
+            env={**os.environ, "LOOKALIKE_DB": str(tmp_path / "photos.db"), **environment},
             preexec_fn=heed_permissions,
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        ) as process:
+            try:
+                out, err = process.communicate(stdin, timeout=120)
+            except BaseException:
+                process.kill()
+                raise
+        return Outcome(process.returncode, out, err)
 
     return run
-
-
-def heed_permissions() -> None:
-    """Give up root's right to pass over the permissions of files."""
-    pr_capbset_drop, cap_dac_override, cap_dac_read_search = 24, 1, 2
-    libc = ctypes.CDLL(None)
-    for capability in (cap_dac_override, cap_dac_read_search):
-        libc.prctl(pr_capbset_drop, capability, 0, 0, 0)
 
 
 NO_SERVER = "the package milvus has a server for Linux on x86-64 only"

@@ -16,6 +16,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from lookalike.serve.running import Server, listen
+from tests.forked import COMMAND, Lookalike
 
 
 @contextlib.contextmanager
@@ -56,11 +57,11 @@ class Command:
 
 @contextlib.contextmanager
 def command(
-    *options: str | Path, program: Sequence[str] = ("-m", "lookalike"), **environment: str
+    *options: str | Path, program: Sequence[str] = COMMAND[1:], **environment: str
 ) -> Iterator[Command]:
     """``lookalike serve`` with these options, at a port that is free; `program` stands for it."""
     words = [sys.executable, *program, "serve", "--port", "0", *map(str, options)]
-    process = subprocess.Popen(
+    process = Lookalike(
         words,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

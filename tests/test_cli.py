@@ -6,8 +6,6 @@ import contextlib
 import os
 import pty
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 
 import lookalike
 from tests.conftest import Outcome
+from tests.forked import COMMAND, Lookalike
 
 Cli = Callable[..., Outcome]
 
@@ -66,8 +65,8 @@ def test_search_prints_rank_score_path_and_size(cli: Cli, photos: Path) -> None:
 def on_terminal(*args: str | Path, columns: int = 200) -> str:
     """What a person sees of a command, with the terminal's own commands left out."""
     leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lookalike", *map(str, args)],
+    process = Lookalike(
+        [*COMMAND, *map(str, args)],
         stdin=follower,
         stdout=follower,
         stderr=follower,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lookalike import Index, Skipped
-from tests.conftest import heed_permissions
+from tests.forked import heed_permissions
 
 # Runs "lookalike" with files of at most so many bytes: beyond that, writing gives an I/O error.
 LIMITED = """

@@ -17,9 +17,10 @@ from pymilvus import MilvusClient
 from lookalike import Index
 from lookalike.store.lite import FLUSH_ROWS
 from lookalike.store.milvus import MilvusStore
+from tests.forked import COMMAND, Lookalike
 
 KILLS, CHAINS = 12, 3
-COPIES = 7
+COPIES = 6
 
 
 @pytest.fixture
@@ -38,8 +39,8 @@ def many(samples: Path, tmp_path: Path) -> Path:
 
 
 def start(folder: Path, database: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "lookalike", "index", str(folder), "--db", str(database)]
-    return subprocess.Popen(
+    command = [*COMMAND, "index", str(folder), "--db", str(database)]
+    return Lookalike(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
 

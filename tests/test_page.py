@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 from lookalike import Index
+from tests.forked import COMMAND, Lookalike
 
 CHROMIUM = shutil.which("chromium")
 FILES = Path(__file__).parents[1] / "src" / "lookalike" / "serve" / "page"
@@ -125,9 +125,9 @@ def pictures(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def serving(database: Path, *options: str) -> Iterator[str]:
     """The address of a server, a process of its own."""
-    command = [sys.executable, "-m", "lookalike", "serve", "--port", "0", "--db", str(database)]
+    command = [*COMMAND, "serve", "--port", "0", "--db", str(database)]
     with tempfile.TemporaryDirectory() as cache:
-        process = subprocess.Popen(
+        process = Lookalike(
             [*command, *options],
             stderr=subprocess.PIPE,
             text=True,

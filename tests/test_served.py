@@ -52,6 +52,7 @@ from lookalike.serve.options import ServeOptions
 from lookalike.store.milvus import MilvusStore
 from lookalike.store.served import METHODS, ServedStore
 from tests.conftest import Outcome
+from tests.forked import COMMAND, Lookalike
 from tests.serve_process import answering, command
 
 Cli = Callable[..., Outcome]
@@ -636,8 +637,8 @@ def test_a_server_that_goes_away_on_the_way_is_one_line_and_loses_nothing(
     database = tmp_path / "photos.db"
     with (
         command("--db", database) as running,
-        subprocess.Popen(
-            [sys.executable, "-m", "lookalike", "index", str(many), "--db", str(database)],
+        Lookalike(
+            [*COMMAND, "index", str(many), "--db", str(database)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -663,8 +664,8 @@ def test_a_server_that_goes_away_on_the_way_is_one_line_and_loses_nothing(
 
 def test_watching_goes_on_when_a_server_comes_and_goes(photos: Path, tmp_path: Path) -> None:
     database = tmp_path / "photos.db"
-    with subprocess.Popen(
-        [sys.executable, "-m", "lookalike", "index", str(photos), "--watch", "--db", str(database),
+    with Lookalike(
+        [*COMMAND, "index", str(photos), "--watch", "--db", str(database),
          "--format", "json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

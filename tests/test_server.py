@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -19,6 +18,7 @@ from pymilvus import MilvusClient
 
 from lookalike import Hit, Index, IndexNotFound, Progress, ServerLost, Settings, TokenRefused
 from tests.conftest import Outcome
+from tests.forked import COMMAND, Lookalike
 from tests.milvus_server import TOKEN, MilvusServer
 from tests.sample_server import Site, serving
 
@@ -161,9 +161,9 @@ def test_two_processes_index_into_one_new_collection_at_once(
     photos: Path, server: MilvusServer, collection: str
 ) -> None:
     variables = {**os.environ, "LOOKALIKE_DB": server.uri, "LOOKALIKE_TOKEN": TOKEN}
-    command = [sys.executable, "-m", "lookalike", "index", "--collection", collection]
+    command = [*COMMAND, "index", "--collection", collection]
     both = [
-        subprocess.Popen(
+        Lookalike(
             [*command, *(str(photos / group) for group in groups)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables,
         )
@@ -221,8 +221,8 @@ def test_a_server_that_stays_away_ends_the_run_in_one_line_and_loses_nothing(
     options = ["--db", server.uri, "--collection", collection]
     Index.open(server.uri, token=TOKEN, collection=collection).close()
     watcher = MilvusClient(server.uri, token=TOKEN, dedicated=True)
-    command = [sys.executable, "-m", "lookalike", "index", str(photos), *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables)
+    command = [*COMMAND, "index", str(photos), *options]
+    process = Lookalike(command, stderr=subprocess.PIPE, text=True, env=variables)
     while True:
         rows = watcher.query(collection, filter="", output_fields=["count(*)"])
         if kept := int(rows[0]["count(*)"]):

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 import zipfile
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from lookalike import Index
+from tests.forked import COMMAND, Lookalike
 
 PATIENCE_S = 60
 
@@ -26,9 +26,9 @@ class Watching:
     """A running ``lookalike index --watch --format json``."""
 
     def __init__(self, folder: Path, database: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "lookalike", "index", str(folder), "--db", str(database)]
+        command = [*COMMAND, "index", str(folder), "--db", str(database)]
         self.database = database
-        self._process = subprocess.Popen(
+        self._process = Lookalike(
             [*command, "--watch", "--format", "json", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -205,7 +205,7 @@ def test_a_change_below_a_linked_folder_changes_the_row_that_is_there(
 def test_what_cannot_be_watched_is_wrong_usage(tmp_path: Path, photos: Path) -> None:
     def run(*args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "lookalike", "index", *args, "--watch"],
+            [*COMMAND, "index", *args, "--watch"],
             capture_output=True,
             text=True,
             check=False,
