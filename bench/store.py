@@ -100,10 +100,11 @@ def measure(
     server: FilledServer, profile: str, vectors: Rows, questions: Rows, tenth: Rows
 ) -> dict[str, Any]:
     figures = server.become(profile)
-    store = server.store
     started = time.perf_counter()
-    curve = tuning.tune(store, questions=100)
+    curve = tuning.tune(server.store, questions=100)
     figures["tune_s"] = time.perf_counter() - started
+    server.restart()
+    store = server.store
     figures["curve"] = curve and [(p.value, p.recall, p.ms) for p in curve.points]
     figures["effort"] = store.effort.value
     search(store, vectors, questions[:20], tenth[:20])

@@ -40,8 +40,9 @@ SUBREAPER = 36
 class Lookalike(subprocess.Popen[str]):
     """A ``Popen`` of a command line that begins with `COMMAND`.
 
-    Where its environment is another one than the fork's in more than it may be, or it asks for what
-    forks cannot do, it is a new process.
+    Of what a ``Popen`` may be told it takes streams, a folder, an environment, whether it is a new
+    session, and `heed_permissions`. Where the environment is another one than the fork's in more
+    than it may be, it is a new process.
     """
 
     def _execute_child(self, args: Any, *told: Any) -> None:
@@ -105,22 +106,37 @@ class ForkServer:
 
     def fork(self, asked: Mapping[str, Any], streams: list[int]) -> int:
         """The process id of a new child of this process, with these as its 0, 1 and 2."""
-        libc = ctypes.CDLL(None)
         with self._asking:
-            libc.prctl(SUBREAPER, 1, 0, 0, 0)  # so that an orphan of the server's is ours
+            _set_subreaper(True)  # so that an orphan of the server's is ours
             try:
                 socket.send_fds(self._socket, [json.dumps(asked).encode()], streams)
-                return int(self._socket.recv(MESSAGE_BYTES))
+                return int(self._socket.recv(MESSAGE_BYTES))  # of nothing, where it has ended
+            except BaseException:
+                # What it has yet to say must not be taken for what it says of another command.
+                self._process.kill()
+                ForkServer.end()
+                raise
             finally:
-                libc.prctl(SUBREAPER, 0, 0, 0, 0)
+                _set_subreaper(False)
+
+
+def _set_subreaper(whether: bool) -> None:
+    if ctypes.CDLL(None).prctl(SUBREAPER, int(whether), 0, 0, 0):
+        raise OSError("this system has no subreapers")
 
 
 def heed_permissions() -> None:
-    """Give up root's right to pass over the permissions of files."""
-    pr_capbset_drop, cap_dac_override, cap_dac_read_search = 24, 1, 2
+    """Give up root's right to pass over the permissions of files, before an exec or without one."""
+    pr_capbset_drop, dac_override, dac_read_search = 24, 1, 2
     libc = ctypes.CDLL(None)
-    for capability in (cap_dac_override, cap_dac_read_search):
+    for capability in (dac_override, dac_read_search):
         libc.prctl(pr_capbset_drop, capability, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # the third version, of this process
+    sets = (ctypes.c_uint32 * 6)()
+    if libc.capget(header, sets) == 0:
+        for kind in (0, 1):  # effective, permitted
+            sets[kind] &= ~(1 << dac_override | 1 << dac_read_search)
+        libc.capset(header, sets)
 
 
 class Noting:
@@ -153,14 +169,17 @@ def _serve(own: socket.socket) -> tuple[Any, list[int]] | None:
             with contextlib.suppress(ImportError):
                 __import__(name)
         if (between := os.fork()) == 0:
-            if pid := os.fork():
-                os.write(tell, b"%d" % pid)
+            if os.fork():
                 os._exit(0)  # which leaves the command to who has asked for it
+            if asked["session"]:
+                os.setsid()
+            os.write(tell, b"%d" % os.getpid())
             for number in (own.detach(), needed, told, tell):
                 os.close(number)
             sys.meta_path.insert(0, Noting(noted))
             return asked, streams
-        os.waitpid(between, 0)
+        if os.waitpid(between, 0)[1]:
+            return None
         own.send(os.read(told, 32))
         for stream in streams:
             os.close(stream)
@@ -168,8 +187,6 @@ def _serve(own: socket.socket) -> tuple[Any, list[int]] | None:
 
 def _become(asked: Any, streams: list[int]) -> None:
     """Be a new process as far as a command can tell."""
-    if asked["session"]:
-        os.setsid()
     if asked["heed"]:
         heed_permissions()
     os.environ.clear()

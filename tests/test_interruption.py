@@ -20,7 +20,7 @@ from lookalike.store.milvus import MilvusStore
 from tests.forked import COMMAND, Lookalike
 
 KILLS, CHAINS = 12, 3
-COPIES = 6
+COPIES = 7
 
 
 @pytest.fixture
@@ -73,8 +73,9 @@ def test_a_run_killed_at_any_moment_is_completed_by_running_it_again(
     many: Path, tmp_path: Path
 ) -> None:
     undisturbed = tmp_path / "undisturbed.db"
+    process = start(many, undisturbed)
     began = time.monotonic()
-    start(many, undisturbed).communicate(timeout=120)
+    process.communicate(timeout=120)
     whole_run = time.monotonic() - began
 
     moments = random.Random(20261123)

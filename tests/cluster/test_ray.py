@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,12 @@ def test_a_run_of_whose_three_nodes_one_is_killed_gives_the_rows_of_a_local_run(
 
 def pids_of_workers() -> list[int]:
     """Ray names the processes of actors after what they do."""
-    names = {path: path.read_text() for path in Path("/proc").glob("[0-9]*/comm")}
-    return [int(path.parent.name) for path, name in names.items() if name.startswith("ray::Map")]
+    pids = []
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # it has ended meanwhile
+            if path.read_text().startswith("ray::MapWorker"):
+                pids.append(int(path.parent.name))
+    return pids
 
 
 def test_a_worker_that_is_ended_for_want_of_memory_is_started_again(

@@ -49,16 +49,16 @@ def connected(address: str) -> Iterator[None]:
     options: dict[str, Any] = {}
     if address == LOCAL:
         options = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    with _signals_kept(), _core_unheard():
+    with _unprinted():
+        with _signals_kept(), _core_unheard():
+            try:
+                ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
+            except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+                raise ClusterUnreachable(address, reason_of(error)) from error
         try:
-            ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
-        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-            raise ClusterUnreachable(address, reason_of(error)) from error
-    try:
-        with _unprinted():
             yield
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 def reach(address: str) -> None:

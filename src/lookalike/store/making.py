@@ -80,7 +80,7 @@ def create_index(
             schema.VECTOR_FIELD, index_type=kind, metric_type=model.metric, params=params
         )
         try:
-            # Else pymilvus waits, half a second at least, and gives up when many rows take longer.
+            # Else pymilvus waits until it is made, and half a second at least.
             database.ask("create_index", collection, index, sync=False)
         except StoreError as error:
             if not _is_refusal(error):

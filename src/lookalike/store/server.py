@@ -216,8 +216,14 @@ class ServerDatabase:
         """Count those whose index is not made, and those that query nodes have without it.
 
         Milvus makes none for segments of fewer than 1,024 rows.
+
+        Raises:
+            StoreError: the server could not make the index.
         """
         told = self.ask("describe_index", collection, VECTOR_FIELD)
+        if told.get("state") == "Failed":
+            text = f"{self.shown} could not make the index of {collection!r}. See the server's log."
+            raise StoreError(text)
         if pending := int(told.get("pending_index_rows", 0)):
             return pending
         segments = self.ask("list_loaded_segments", collection)

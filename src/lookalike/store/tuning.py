@@ -96,10 +96,11 @@ def wait_for_index(store: MilvusStore, on_wait: Callable[[int], None] | None = N
     store.raw.ask("flush", store.collection)
     if store.design.exact:  # Milvus makes nothing of it
         return
-    least, deadline = float("inf"), 0.0
+    before, deadline = float("inf"), 0.0
     while (lacking := store.raw.rows_without_index(store.collection)) > 0:
-        if lacking < least:
-            least, deadline = lacking, time.monotonic() + STALLED_S
+        if lacking < before:
+            deadline = time.monotonic() + STALLED_S
+        before = lacking
         if time.monotonic() > deadline:
             raise StoreError(
                 f"{store.database} has got on with the {store.design.index_type} index of "
