@@ -28,7 +28,7 @@ TURNS = 20  # batches of each kind that are compared
 
 
 class FilledServer:
-    """Use it as a context manager; `store` is its collection, another object after `become`."""
+    """Use it as a context manager; `store` is its collection, another object after `restart`."""
 
     def __init__(self, folder: Path) -> None:
         self._data = folder / "data"

@@ -1,12 +1,11 @@
 """How many pictures a second do 1, 2 and 3 workers of a Ray cluster index, against a local run?
 
-All have one thread that decodes and one that embeds, for which one core is too little; a local run
-with as many of both as there are cores shows what the machine can do. All index the same pictures
-under several names into an empty collection each, on the same Milvus server. Every turn is a
-process of its own; those with workers start a cluster on this machine with a core for each. A rate
-is of the rows that the server has, asked twice a second, between a quarter of them and three:
-starting Ray and loading models, which is a line of its own, is not in it, nor the end, when some
-workers have no chunk any more.
+All have one thread that decodes and one that embeds; a local run with as many of both as there are
+cores shows what the machine can do. All index the same pictures under several names into an empty
+collection each, on the same Milvus server. Every turn is a process of its own; those with workers
+start a cluster on this machine with a core for each. A rate is of the rows that the server has,
+asked twice a second, between a quarter of them and three: starting Ray and loading models, which is
+a line of its own, is not in it, nor the end, when some workers have no chunk any more.
 
 Run it on an idle machine, which the last line tells. The server and the command take their share of
 the cores, too.

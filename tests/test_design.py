@@ -23,6 +23,7 @@ from lookalike.errors import (
     IndexIncompatible,
     ServerFull,
     ServerReadOnly,
+    StoreError,
 )
 from lookalike.records import row_id
 from lookalike.store import server_errors, tuning
@@ -340,6 +341,20 @@ def test_a_server_whose_parts_look_for_each_other_is_waited_for() -> None:
     error = MilvusException(code=65535, message=text)
     assert server_errors.passes(error)
     assert server_errors.reason_in(error).startswith("session not found->datanode-1")
+
+
+def test_an_index_that_fails_or_stands_still_is_told(
+    opened: Callable[..., MilvusStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(design=CollectionDesign.of("balanced"))
+    told = {"state": "InProgress", "pending_index_rows": 7}
+    monkeypatch.setattr(MilvusClient, "describe_index", lambda *_, **__: told)
+    monkeypatch.setattr(tuning, "STALLED_S", 0.0)
+    with pytest.raises(StoreError, match=r"made no progress with the HNSW index .*; 7 rows are"):
+        tuning.wait_for_index(store)
+    told["state"] = "Failed"
+    with pytest.raises(StoreError, match="could not make the index of"):
+        tuning.wait_for_index(store)
 
 
 def test_a_server_that_is_too_old_is_told_so(

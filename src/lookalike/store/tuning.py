@@ -103,8 +103,8 @@ def wait_for_index(store: MilvusStore, on_wait: Callable[[int], None] | None = N
         before = lacking
         if time.monotonic() > deadline:
             raise StoreError(
-                f"{store.database} has got on with the {store.design.index_type} index of "
-                f"{store.collection!r} by no row in {STALLED_S:.0f} s; {lacking} rows are searched "
+                f"{store.database} made no progress with the {store.design.index_type} index of "
+                f"{store.collection!r} within {STALLED_S:.0f} s; {lacking} rows are searched "
                 "without it. See the server's log."
             )
         if on_wait:
