@@ -99,20 +99,19 @@ class RayWorkers:
         from lookalike.cluster.flow import Flow, crew_of  # noqa: PLC0415
         from lookalike.cluster.worker import Assignment, Secret  # noqa: PLC0415
 
-        with connected(self._address):
-            crew = crew_of(job.settings)
-            assignment = Assignment(
-                job=dataclasses.replace(job, settings=for_worker(job.settings, crew.cores)),
-                token=Secret(self._token),
-                weights=self._weights,
-                version=__version__,
-            )
-            try:
+        try:
+            with connected(self._address):
+                crew = crew_of(job.settings)
+                assignment = Assignment(
+                    job=dataclasses.replace(job, settings=for_worker(job.settings, crew.cores)),
+                    token=Secret(self._token),
+                    weights=self._weights,
+                    version=__version__,
+                )
                 with Flow(crew, assignment) as flow:
                     self._run(flow, chunks, tell)
-            except SystemExit as error:  # Ray's way to end a driver that it cannot serve any more
-                reason = "it has ended its connection"
-                raise ClusterLost(self._address, reason) from error
+        except SystemExit as error:  # Ray's way to end a driver that it cannot serve any more
+            raise ClusterLost(self._address, "it has ended its connection") from error
 
     def _run(self, flow: Flow, chunks: Iterable[Chunk], tell: Callable[[Committed], None]) -> None:
         from lookalike.cluster.worker import Numbered  # noqa: PLC0415 - as above
