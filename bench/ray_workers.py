@@ -1,32 +1,40 @@
 """How many pictures a second do 1, 2 and 3 workers of a Ray cluster index, against a local run?
 
-All have one thread that decodes and one that embeds; a local run with as many of both as there are
-cores shows what the machine can do. All index the same pictures under several names into an empty
-collection each, on the same Milvus server. Every turn is a process of its own; those with workers
-start a cluster on this machine with a core for each. A rate is of the rows that the server has,
-asked twice a second, between a quarter of them and three: starting Ray and loading models, which is
-a line of its own, is not in it, nor the end, when some workers have no chunk any more.
+All have one thread that decodes and one that embeds, and one core for both: a worker is a node of a
+cluster on this machine that runs on that core alone, the second on the second core, and what is
+more than there are cores on one that has a worker already. A local run on one core is what one
+worker is compared with; one on all cores shows what the machine can do. All index the same pictures
+under several names into an empty collection each, on the same Milvus server; every turn is a
+process of its own. A rate is of the rows that the server has, asked twice a second, between a
+quarter of them and three: starting Ray and loading models, which is a line of its own, is not in
+it, nor the end, when some workers have no chunk any more.
 
-Run it on an idle machine, which the last line tells. The server and the command take their share of
-the cores, too.
+Run it on an idle machine, which the last line tells. The server, the command and Ray have no core
+of their own, and take their share of all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from measure import arguments, in_fresh_process, multiply, pictures_in, publish
 from pymilvus import MilvusClient
 
 from lookalike import Index, Settings
+
+if TYPE_CHECKING:
+    from lookalike.cluster import RayWorkers
 
 LOCAL, ALL_CORES = 0, -1
 FROM, TO = 0.25, 0.75
@@ -44,23 +52,43 @@ class Turn:
 
 def turn(server: str, token: str | None, folder: Path, files: int, count: int) -> Turn:
     """Index the folder with `count` workers, or in a local run."""
-    workers = None
+    cores = sorted(os.sched_getaffinity(0))
     if count > 0:
         # Imported here: a local run is a process without Ray.
         from lookalike.cluster import RayWorkers  # noqa: PLC0415
-        from lookalike.cluster.connection import ray  # noqa: PLC0415
 
-        ray.init(
-            num_cpus=count,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="CRITICAL",
-            object_store_memory=100_000_000,
-            _node_ip_address="127.0.0.1",
-        )
-        workers = RayWorkers("local", token=token)
+        with nodes_on(cores, count) as address:
+            return run(server, token, folder, files, RayWorkers(address, token=token))
+    if count == LOCAL:
+        os.sched_setaffinity(0, cores[:1])
+    return run(server, token, folder, files)
+
+
+@contextlib.contextmanager
+def nodes_on(cores: list[int], count: int) -> Iterator[str]:
+    """The address of a cluster that has so many nodes of one core, besides its head."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before it is imported; nothing is sent then
+    from ray.cluster_utils import Cluster  # noqa: PLC0415
+
+    small = {"object_store_memory": 100_000_000}
+    head = {"num_cpus": 0, "include_dashboard": False, **small}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        for number in range(count):
+            os.sched_setaffinity(0, {cores[number % len(cores)]})  # which its processes inherit
+            cluster.add_node(num_cpus=1, **small)
+        os.sched_setaffinity(0, cores)
+        yield str(cluster.address)
+    finally:
+        cluster.shutdown()
+
+
+def run(
+    server: str, token: str | None, folder: Path, files: int, workers: RayWorkers | None = None
+) -> Turn:
+    """Index the folder into an empty collection."""
     collection = f"ray_{uuid.uuid4().hex}"
-    settings = Settings(threads=0 if count == ALL_CORES else 1)
+    settings = Settings(threads=1 if workers or len(os.sched_getaffinity(0)) == 1 else 0)
     with Index.open(server, token=token, collection=collection, settings=settings) as index:
         rows = Growth(server, token or "", collection)
         rows.start()
@@ -132,7 +160,7 @@ def main() -> None:
     publish(
         f"Indexing {args.files:,} pictures, medians of {args.rounds} turns",
         [
-            ("", "local", "all cores", "1 worker", "2 workers", "3 workers"),
+            ("", "local, a core", "local, all cores", "1 worker", "2 workers", "3 workers"),
             ("images/s", *(f"{rate:.1f}" for rate in rates)),
             ("times the local run", *(f"{rate / rates[0]:.2f}" for rate in rates)),
             ("times one worker", "", "", *(f"{rate / rates[2]:.2f}" for rate in rates[2:])),

@@ -6,6 +6,9 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,7 @@ import numpy as np
 import pytest
 import ray
 
-from lookalike import Index, IndexNotFound, InvalidSetting, Progress, WorkerFailed
+from lookalike import ClusterLost, Index, IndexNotFound, InvalidSetting, Progress, WorkerFailed
 from lookalike.cluster import RayWorkers, driver
 from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.ingest.pipeline import Committed
@@ -251,6 +254,52 @@ def test_workers_for_whom_there_is_never_memory_end_the_run_in_one_line(
         with nodes(2) as cluster:
             outcome = outcome_of(target.start(many, "--ray", cluster.address))
     assert (outcome.code, outcome.out, outcome.err.count("\n")) == (1, "", 1)
-    assert "low on memory" in outcome.err
+    assert "memory" in outcome.err
     assert "run the same command again" in outcome.err
     assert outcome_of(target.start(many, "--format", "json")).json["total"] == 60
+
+
+def test_a_worker_that_never_finishes_anything_ends_the_run(
+    two: str, many: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+
+    def end_workers() -> None:
+        while not ended.wait(0.2):
+            for pid in pids_of_workers():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    ending = threading.Thread(target=end_workers)
+    ending.start()
+    try:
+        with target.open() as index, pytest.raises(ClusterLost, match="too little memory, or"):
+            index.add(many, workers=RayWorkers(two, token=TOKEN))
+    finally:
+        ended.set()
+        ending.join()
+    with target.open() as index:
+        assert index.add(many, workers=RayWorkers(two, token=TOKEN)).total == 60
+
+
+def test_what_still_asks_ray_when_the_run_has_ended_does_not_end_the_process(two: str) -> None:
+    """Ray's core ends it, with code 1, when it is asked anything after its end."""
+    program = f"""
+import threading, time
+from lookalike.cluster.connection import OWN, connected, ray
+over = threading.Event()
+def ask(core):
+    while not over.wait(0.001):
+        core.get_current_task_id()
+with connected({two!r}):
+    core = ray._private.worker.global_worker.core_worker
+    asking = threading.Thread(target=ask, args=[core], name=OWN)
+    asking.start()
+time.sleep(1)
+over.set()
+asking.join()
+print("alive")
+"""
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "alive\n"), ended.stderr

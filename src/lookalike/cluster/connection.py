@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +22,7 @@ import ray.data
 
 from lookalike.errors import ClusterUnreachable, reason_of
 
-__all__ = ["connected", "listening", "ray", "reach"]
+__all__ = ["OWN", "connected", "listening", "quiet", "ray", "reach"]
 
 AUTO, LOCAL = "auto", "local"
 NO_CLIENT = (
@@ -29,6 +30,10 @@ NO_CLIENT = (
     "the cluster with --ray auto, or name HOST:PORT of its head"
 )
 CONNECT_S = 5.0
+# What the names of threads begin with that ask Ray's core: ours, and Ray Data's.
+OWN = "lookalike-ray"
+_left_open = threading.Event()
+ASKING = (OWN, "StreamingExecutor", "ray-data-metadata-prefetch")
 
 
 @contextlib.contextmanager
@@ -58,11 +63,32 @@ def connected(address: str) -> Iterator[None]:
         try:
             yield
         finally:
-            ray.shutdown()
+            _left_open.set()
+            _disconnect()
+
+
+def _disconnect() -> None:
+    """End our connection, which is left open as long as anything asks Ray.
+
+    Ray ends the process, without a word, when it is asked anything after that.
+    """
+    if _left_open.is_set() and quiet(0):
+        ray.shutdown()
+        _left_open.clear()
+
+
+def quiet(within_s: float) -> bool:
+    """Whether no thread asks Ray any more; they are waited for."""
+    until = time.monotonic() + within_s
+    asking = [thread for thread in threading.enumerate() if thread.name.startswith(ASKING)]
+    for thread in asking:
+        thread.join(max(0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in asking)
 
 
 def reach(address: str) -> None:
     """Raise `ClusterUnreachable` where nothing can be used: Ray itself would try for a minute."""
+    _disconnect()
     # Of a client, too, it says that it is initialized.
     if ray.util.client.ray.is_connected():
         raise ClusterUnreachable(address, NO_CLIENT)

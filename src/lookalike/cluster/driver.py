@@ -129,12 +129,11 @@ class RayWorkers:
                     under_way.remove(outcome.number)
                     for committed in outcome.committed:
                         tell(committed)
-            if flow.failure:
-                raise ClusterLost(self._address, flow.failure)
             if time.monotonic() - checked > CHECKED_EVERY_S:
                 checked = time.monotonic()
-                if not flow.alive():
-                    raise ClusterLost(self._address, "its head does not answer any more")
+                flow.look()
+            if flow.failure:
+                raise ClusterLost(self._address, flow.failure)
 
         def hand_on(numbered: Numbered | None) -> None:
             while not flow.put(numbered):
