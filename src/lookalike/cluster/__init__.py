@@ -1,5 +1,5 @@
 """The work of an indexing run on a Ray cluster; nothing here is imported by other rooms."""
 
-from lookalike.cluster.driver import RayWorkers
+from lookalike.cluster.workers import RayWorkers
 
 __all__ = ["RayWorkers"]

@@ -1,154 +1,170 @@
-"""A run on a Ray cluster, as the process sees it that scans and counts.
+"""A driver of a Ray cluster: chunks come to its stdin, and its stdout tells what came of them.
 
-    scan → chunks ──(this thread)
-             ↓ a bounded queue, on this machine
+Ray ends a driver that it cannot serve any more, without a word, takes its signals, and writes on
+both of its outputs. So it is a process of its own.
+
+    read chunks → a bounded queue, on this machine
+                        ↓
         read ──(one task of Ray Data's, on this machine)
-             ↓ chunks
+                        ↓ chunks
         compare, decode, embed, upsert ──(actors, one for some cores or a GPU: `ChunkWorker`)
-             ↓ outcomes
-        this thread
+                        ↓ outcomes
+                  tell what was committed
 
 Rows are idempotent, so a chunk whose worker is lost is given to another one. What the lost one had
 committed is then counted as unchanged.
+
+    stdin   a frame with the `Start`, one with a `Chunk` whenever one was asked for, and the end
+    stdout  frames with `Committed`, with None to ask for a chunk, and the end or an error
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import queue
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
 
-from lookalike.errors import ClusterLost, ExtraMissing, InvalidSetting, WorkerFailed
-from lookalike.ingest.pipeline import Committed
+from lookalike.cluster.connection import connect
+from lookalike.errors import ClusterLost, LookalikeError, WorkerFailed, reason_of
 from lookalike.ingest.work import Chunk, Job
+from lookalike.owner.messages import END, HEAD, ITEM, decode, encode, error_frame, frame
 from lookalike.settings import Settings
-from lookalike.sources.names import absolute
-from lookalike.store.address import address_of
 from lookalike.version import __version__
 
 if TYPE_CHECKING:
     from lookalike.cluster.flow import Flow
     from lookalike.cluster.worker import Numbered, Outcome
 
-CHUNK_FILES = 256
 TICK_S = 0.2
-CHECKED_EVERY_S = 5.0
+LOOKED_EVERY_S = 5.0
 
 
-class RayWorkers:
-    """The machines of a Ray cluster, for `Index.add`.
+@dataclass(frozen=True)
+class Start:
+    """What the process has to know. `weights` is a path on the machines of the workers."""
 
-    Each needs the same version of lookalike with the extra ``cluster``, the index's model, and the
-    pictures under the same paths or addresses. A file that a worker cannot see is skipped, and its
-    row stays.
-    """
+    address: str
+    job: Job
+    token: str | None
+    weights: str | None
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        token: str | None = None,
-        weights: str | Path | None = None,
-    ) -> None:
-        """Connect to nothing yet.
 
-        Args:
-            address: ``auto`` for the cluster that this machine belongs to, ``HOST:PORT`` of its
-                head, or ``local`` for one on this machine alone.
-            token: as in `Index.open`; workers ask the Milvus server with it.
-            weights: as in `Index.open`, if the index has a model with such; the file must be on
-                all machines.
+def read_frame(stream: IO[bytes]) -> tuple[bytes, bytes] | None:
+    """The kind and the payload of the next frame; None where the other side has ended."""
+    head = stream.read(HEAD.size)
+    if len(head) < HEAD.size:
+        return None
+    kind, size = HEAD.unpack(head)
+    payload = stream.read(size)
+    return (kind, payload) if len(payload) == size else None
 
-        Raises:
-            ExtraMissing: Ray is not installed.
-        """
-        if find_spec("ray") is None:
-            raise ExtraMissing("A Ray cluster", extra="cluster")
-        self._address, self._token = address, token
-        self._weights = None if weights is None else absolute(weights)
 
-    @staticmethod
-    def check(database: str | None) -> None:
-        """Raise `InvalidSetting` where no other machine can reach this database."""
-        if address_of(database or "") is None:
-            name = database or "the local database"
-            expected = "the address of a Milvus server, http://HOST:PORT: a cluster needs one"
-            raise InvalidSetting("the database", name, expected)
+class Pipe:
+    """What is said between this process and the one that has started it."""
 
-    def reach(self) -> None:
-        """Raise `ClusterUnreachable` where there is no cluster, before anything is changed."""
-        # Imported here: Ray takes a second.
-        from lookalike.cluster.connection import reach  # noqa: PLC0415
+    def __init__(self, said: IO[bytes], told: IO[bytes]) -> None:
+        """Begin to listen; this process ends when the other one has."""
+        self._told = told
+        self._frames: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, args=[said], daemon=True).start()
 
-        reach(self._address)
+    def _listen(self, said: IO[bytes]) -> None:
+        while read := read_frame(said):
+            self._frames.put(read)
+        os._exit(1)
 
-    def work(self, chunks: Iterable[Chunk], job: Job, tell: Callable[[Committed], None]) -> None:
-        """Have all chunks worked on.
+    def next(self, kind: Any) -> Any:
+        """What is said next; None at the end."""
+        frame_kind, payload = self._frames.get()
+        return decode(payload, kind) if frame_kind == ITEM else None
 
-        Raises:
-            InvalidSetting: the database is none that workers can reach, or no machine of the
-                cluster has as many cores as the setting says.
-            ClusterError: the cluster cannot be reached, or has failed.
-        """
-        self.check(job.database)
-        # Imported here: as above.
-        from lookalike.cluster.connection import connected  # noqa: PLC0415
-        from lookalike.cluster.flow import Flow, crew_of  # noqa: PLC0415
-        from lookalike.cluster.worker import Assignment, Secret  # noqa: PLC0415
+    def tell(self, part: bytes) -> None:
+        """Write a frame."""
+        self._told.write(part)
+        self._told.flush()
 
-        try:
-            with connected(self._address):
-                crew = crew_of(job.settings)
-                assignment = Assignment(
-                    job=dataclasses.replace(job, settings=for_worker(job.settings, crew.cores)),
-                    token=Secret(self._token),
-                    weights=self._weights,
-                    version=__version__,
-                )
-                with Flow(crew, assignment) as flow:
-                    self._run(flow, chunks, tell)
-        except SystemExit as error:  # Ray's way to end a driver that it cannot serve any more
-            raise ClusterLost(self._address, "it has ended its connection") from error
 
-    def _run(self, flow: Flow, chunks: Iterable[Chunk], tell: Callable[[Committed], None]) -> None:
-        from lookalike.cluster.worker import Numbered  # noqa: PLC0415 - as above
+def serve(pipe: Pipe) -> None:
+    """Have all chunks worked on that are said."""
+    start: Start = pipe.next(Start)
+    try:
+        connect(start.address)
+        _work(start, pipe)
+    except LookalikeError as error:
+        pipe.tell(error_frame(error))
+    # SystemExit is Ray's way to end a driver that it cannot serve any more.
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - as all else that Ray raises
+        pipe.tell(error_frame(ClusterLost(start.address, reason_of(error))))
+    else:
+        pipe.tell(frame(END))
 
-        under_way: set[int] = set()
-        checked = time.monotonic()
 
-        def take(outcomes: Iterable[Outcome]) -> None:
-            nonlocal checked
-            for outcome in outcomes:
-                checked = time.monotonic()
-                if outcome.error:
-                    raise WorkerFailed(outcome.node, outcome.kind, outcome.error)
-                if outcome.number in under_way:
-                    under_way.remove(outcome.number)
-                    for committed in outcome.committed:
-                        tell(committed)
-            if time.monotonic() - checked > CHECKED_EVERY_S:
-                checked = time.monotonic()
-                flow.look()
-            if flow.failure:
-                raise ClusterLost(self._address, flow.failure)
+def _work(start: Start, pipe: Pipe) -> None:
+    # Imported here: nothing of Ray's is, before it has been told what it shall not do.
+    from lookalike.cluster.flow import Flow, crew_of  # noqa: PLC0415
+    from lookalike.cluster.worker import Assignment, Secret  # noqa: PLC0415
 
-        def hand_on(numbered: Numbered | None) -> None:
-            while not flow.put(numbered):
-                take(flow.outcomes(TICK_S))
-            take(flow.outcomes(0))
+    crew = crew_of(start.job.settings)
+    assignment = Assignment(
+        job=dataclasses.replace(start.job, settings=for_worker(start.job.settings, crew.cores)),
+        token=Secret(start.token),
+        weights=start.weights,
+        version=__version__,
+    )
 
-        for number, chunk in enumerate(_parts(chunks)):
-            under_way.add(number)
-            hand_on(Numbered(number, chunk))
-        hand_on(None)
-        while not flow.ended:
+    def chunks() -> Iterator[Chunk]:
+        while True:
+            pipe.tell(frame(ITEM, encode(None)))
+            chunk = pipe.next(Chunk)
+            if chunk is None:
+                return
+            yield chunk
+
+    _run(Flow(crew, assignment), chunks(), start.address, pipe)
+
+
+def _run(flow: Flow, chunks: Iterable[Chunk], address: str, pipe: Pipe) -> None:
+    from lookalike.cluster.worker import Numbered  # noqa: PLC0415 - as above
+
+    under_way: set[int] = set()
+    looked = time.monotonic()
+
+    def take(outcomes: Iterable[Outcome]) -> None:
+        nonlocal looked
+        for outcome in outcomes:
+            looked = time.monotonic()
+            if outcome.error:
+                raise WorkerFailed(outcome.node, outcome.kind, outcome.error)
+            if outcome.number in under_way:
+                under_way.remove(outcome.number)
+                for committed in outcome.committed:
+                    pipe.tell(frame(ITEM, encode(committed)))
+        if not flow.failure and time.monotonic() - looked > LOOKED_EVERY_S:
+            flow.look(len(under_way))
+            looked = time.monotonic()
+        if flow.failure:
+            raise ClusterLost(address, flow.failure)
+
+    def hand_on(numbered: Numbered | None) -> None:
+        while not flow.put(numbered):
             take(flow.outcomes(TICK_S))
         take(flow.outcomes(0))
-        if under_way:
-            raise ClusterLost(self._address, f"nothing was heard of {len(under_way)} chunks")
+
+    for number, chunk in enumerate(chunks):
+        under_way.add(number)
+        hand_on(Numbered(number, chunk))
+    hand_on(None)
+    while not flow.ended:
+        take(flow.outcomes(TICK_S))
+    take(flow.outcomes(0))
+    if under_way:
+        raise ClusterLost(address, f"nothing was heard of {len(under_way)} chunks")
 
 
 def for_worker(settings: Settings, cores: int) -> Settings:
@@ -157,12 +173,19 @@ def for_worker(settings: Settings, cores: int) -> Settings:
     return dataclasses.replace(settings, threads=cores, device=device)
 
 
-def _parts(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """The same files in smaller chunks, so that all workers have something to do."""
-    for chunk in chunks:
-        for start in range(0, len(chunk.files), CHUNK_FILES):
-            files = chunk.files[start : start + CHUNK_FILES]
-            fields = {
-                file.path: chunk.fields[file.path] for file in files if file.path in chunk.fields
-            }
-            yield Chunk(files, fields)
+def main() -> None:
+    """Serve the process that has started this one, and keep all else away from its pipe."""
+    told = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nothing, stream)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # it reports its use over the network else
+    serve(Pipe(sys.stdin.buffer, told))
+    import ray  # noqa: PLC0415 - as above
+
+    ray.shutdown()
+    os._exit(0)  # whatever still asks Ray
+
+
+if __name__ == "__main__":
+    main()

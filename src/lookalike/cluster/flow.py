@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import queue
 import threading
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
+import ray
+import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.queue import Full, Queue
 
-from lookalike.cluster.connection import OWN, listening, quiet, ray
+from lookalike.cluster.connection import listening
 from lookalike.cluster.worker import Assignment, ChunkWorker, Numbered, Outcome
 from lookalike.errors import InvalidSetting, reason_of
 from lookalike.owner.messages import decode, encode
@@ -32,8 +31,8 @@ CHUNKS_AHEAD = 2  # for each worker, in the queue
 # A worker that is out of memory is started again and again; one whose machine is lost is tried a
 # few times each second until the cluster has noticed that.
 RETRIES = 60
-STARTS = 5  # of each worker, without an outcome of any
-ANSWERS_WITHIN_S, ENDED_WITHIN_S, PAUSE_S = 5.0, 10.0, 0.2
+RESTARTS = 5  # for each worker that has something to do, without an outcome of any
+MISSES, ANSWERS_WITHIN_S = 2, 5.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def crew_of(settings: Settings) -> Crew:
 
 
 class Flow:
-    """A context manager; leaving it stops what is under way.
+    """What is under way ends with this process.
 
     Attributes:
         failure: why the cluster has failed; empty as long as it has not.
@@ -79,7 +78,8 @@ class Flow:
         """Start to take chunks."""
         self.failure, self.ended = "", False
         self._workers = crew.workers
-        self._starts_before: int | None = None  # at the first look since an outcome
+        self._restarts: int | None = None  # at the first look since an outcome
+        self._misses = 0
         self._head = str(ray.get_runtime_context().gcs_address)
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
         self._chunks = Queue(crew.workers * CHUNKS_AHEAD, {"num_cpus": 0, "label_selector": here})
@@ -91,8 +91,7 @@ class Flow:
         with DataContext.current(context), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an option that has no other name yet
             self._dataset = self._pipeline(crew, assignment, here)
-        self._collecting = threading.Thread(target=self._collect, name=OWN, daemon=True)
-        self._collecting.start()
+        threading.Thread(target=self._collect, daemon=True).start()
 
     def _pipeline(self, crew: Crew, assignment: Assignment, here: dict[str, str]) -> Any:
         return ray.data.read_datasource(
@@ -132,29 +131,36 @@ class Flow:
         """Those that have come; one is waited for."""
         with contextlib.suppress(queue.Empty):
             yield self._outcomes.get(timeout=wait_s) if wait_s else self._outcomes.get_nowait()
-            self._starts_before = None
+            self._restarts = None
             while True:
                 yield self._outcomes.get_nowait()
 
-    def look(self) -> None:
+    def look(self, under_way: int) -> None:
         """See whether the cluster has failed, where no outcome has come for some time."""
         if not listening(self._head):
-            self.failure = "its head does not answer any more"
+            self._miss("its head does not answer any more")
             return
         try:
             ray.get(self._chunks.actor.qsize.remote(), timeout=ANSWERS_WITHIN_S)
-            starts = _starts_of_workers()
+            restarts = _restarts_of_workers()
         except GetTimeoutError:
             return  # it has much to do, or is being started
         except RayError as error:
-            self.failure = reason_of(error)
+            self._miss(reason_of(error))
             return
-        self._starts_before = starts if self._starts_before is None else self._starts_before
-        if starts >= self._starts_before + STARTS * self._workers:
-            self.failure = (
-                f"{starts - self._starts_before} times a worker was started again, and none has "
-                "finished anything: they have too little memory, or crash"
+        self._misses = 0
+        if self._restarts is None or not under_way:
+            self._restarts = restarts
+        elif restarts - self._restarts >= RESTARTS * min(under_way, self._workers):
+            self.failure = self.failure or (
+                f"{restarts - self._restarts} times a worker was started again, and none has "
+                "finished anything meanwhile: they have too little memory, or crash"
             )
+
+    def _miss(self, reason: str) -> None:
+        self._misses += 1
+        if self._misses == MISSES:
+            self.failure = self.failure or reason
 
     def _collect(self) -> None:
         try:
@@ -168,29 +174,8 @@ class Flow:
         finally:
             self.ended = True
 
-    def __enter__(self) -> Flow:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        with contextlib.suppress(RayError):
-            self._chunks.shutdown(force=True)  # so that reading fails, if it has not ended
-        executor, ending = f"StreamingExecutor-{self._dataset.get_dataset_id()}", False
-        until = time.monotonic() + ENDED_WITHIN_S
-        while not quiet(PAUSE_S) and time.monotonic() < until:
-            for thread in threading.enumerate():
-                # There is no public way to end what has given nothing yet. It may take long.
-                if thread.name == executor and not ending:
-                    end = functools.partial(thread.shutdown, force=True)  # type: ignore[attr-defined]
-                    threading.Thread(target=end, name=OWN, daemon=True).start()
-                    ending = True
-
-
-def _starts_of_workers() -> int:
+def _restarts_of_workers() -> int:
     """How often workers of this driver have been started again."""
     # There is no public way without Ray's dashboard.
     from ray._private.state import actors  # noqa: PLC0415

@@ -45,9 +45,14 @@ def frames(items: Iterator[Any]) -> Iterator[bytes]:
         for item in items:
             yield frame(ITEM, encode(item))
     except LookalikeError as error:
-        yield frame(ERROR, encode((type(error).__name__, str(error), vars(error))))
+        yield error_frame(error)
     else:
         yield frame(END)
+
+
+def error_frame(error: LookalikeError) -> bytes:
+    """The end of an answer that cannot be given."""
+    return frame(ERROR, encode((type(error).__name__, str(error), vars(error))))
 
 
 def error_of(payload: bytes) -> LookalikeError:
