@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lookalike import ClusterLost, Index, IndexNotFound, InvalidSetting, Progress, WorkerFailed
+from lookalike import (
+    ClusterLost,
+    ClusterUnreachable,
+    Index,
+    IndexNotFound,
+    InvalidSetting,
+    Progress,
+    WorkerFailed,
+)
 from lookalike.cluster import RayWorkers, workers
 from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.ingest.pipeline import Committed
@@ -256,7 +265,7 @@ def test_workers_for_whom_there_is_never_memory_end_the_run_in_one_line(
 
 
 def test_a_worker_that_never_finishes_anything_ends_the_run(
-    two: str, many: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+    two: str, many: Path, target: Target
 ) -> None:
     ended = threading.Event()
 
@@ -269,7 +278,10 @@ def test_a_worker_that_never_finishes_anything_ends_the_run(
     ending = threading.Thread(target=end_workers)
     ending.start()
     try:
-        with target.open() as index, pytest.raises(ClusterLost, match="too little memory, or"):
+        with (
+            target.open() as index,
+            pytest.raises(ClusterLost, match="too little memory, or crash"),
+        ):
             index.add(many, workers=RayWorkers(two, token=TOKEN))
     finally:
         ended.set()
@@ -289,18 +301,59 @@ def test_a_driver_that_ray_ends_ends_the_run_and_nothing_else(
                 os.kill(pid, signal.SIGKILL)
 
     with target.open() as index:
-        with pytest.raises(ClusterLost, match="ended the process that was connected to it"):
+        with pytest.raises(ClusterLost, match="connected to it has ended with -9"):
             index.add(many, workers=RayWorkers(two, token=TOKEN), on_progress=end_driver)
         assert not drivers()
         assert index.add(many, workers=RayWorkers(two, token=TOKEN)).total == 60
 
 
+@pytest.mark.parametrize("where", ["two", "local"])
+def test_a_command_that_is_killed_leaves_no_process_behind(
+    two: str, where: str, many: Path, target: Target
+) -> None:
+    running = target.start(many, "--ray", two if where == "two" else "local")
+    target.wait_for_rows(1)
+    started = descendants(running.pid)
+    assert len(started) > (0 if where == "two" else 3)
+    running.kill()
+    running.communicate()
+    until = time.monotonic() + 60  # some of Ray's own look for their parents now and then
+    while any(is_running(pid) for pid in started) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not [pid for pid in started if is_running(pid)]
+
+
+def test_no_program_is_run_from_the_folder_of_the_pictures(
+    two: str, many: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (many / "msgspec.py").write_text("raise SystemExit(7)")
+    monkeypatch.chdir(many)
+    with target.open() as index:
+        assert index.add(many, workers=RayWorkers(two, token=TOKEN)).total == 60
+        with pytest.raises(ClusterUnreachable, match="cannot be used over ray://"):
+            index.add(many, workers=RayWorkers("ray://127.0.0.1:1", token=TOKEN))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those that they have."""
+    found = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, file.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
 def drivers() -> list[int]:
     """The processes that this one has started to be connected to a cluster."""
-    children = Path("/proc/self/task").glob("*/children")
-    pids = [int(pid) for file in children for pid in file.read_text().split()]
     return [
         pid
-        for pid in pids
+        for pid in descendants(os.getpid())
         if "lookalike.cluster.driver" in Path(f"/proc/{pid}/cmdline").read_text()
     ]

@@ -61,6 +61,11 @@ def _of_this_machine() -> str:
         raise ClusterUnreachable(AUTO, "this machine belongs to none") from error
 
 
+def reason_why(error: BaseException) -> str:
+    """What Ray's errors say; with SystemExit it ends a driver that it cannot serve any more."""
+    return "it has ended its connection" if isinstance(error, SystemExit) else reason_of(error)
+
+
 def listening(address: str) -> bool:
     """Whether anything listens at ``HOST:PORT``."""
     host, _, port = address.rpartition(":")

@@ -15,7 +15,8 @@ Rows are idempotent, so a chunk whose worker is lost is given to another one. Wh
 committed is then counted as unchanged.
 
     stdin   a frame with the `Start`, one with a `Chunk` whenever one was asked for, and the end
-    stdout  frames with `Committed`, with None to ask for a chunk, and the end or an error
+    stdout  frames with `Committed`, with None to ask for a chunk, and the end, an error of ours, or
+            what has gone wrong in this program
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ from __future__ import annotations
 import dataclasses
 import os
 import queue
-import sys
+import signal
 import threading
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from lookalike.cluster.connection import connect
-from lookalike.errors import ClusterLost, LookalikeError, WorkerFailed, reason_of
+from lookalike.cluster.connection import connect, reach, reason_why
+from lookalike.errors import ClusterLost, LookalikeError, WorkerFailed
 from lookalike.ingest.work import Chunk, Job
-from lookalike.owner.messages import END, HEAD, ITEM, decode, encode, error_frame, frame
+from lookalike.owner.messages import END, ITEM, decode, encode, error_frame, frame, read_frame
 from lookalike.settings import Settings
 from lookalike.version import __version__
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from lookalike.cluster.flow import Flow
     from lookalike.cluster.worker import Numbered, Outcome
 
+FAULT = b"F"
 TICK_S = 0.2
 LOOKED_EVERY_S = 5.0
 
@@ -55,16 +58,6 @@ class Start:
     weights: str | None
 
 
-def read_frame(stream: IO[bytes]) -> tuple[bytes, bytes] | None:
-    """The kind and the payload of the next frame; None where the other side has ended."""
-    head = stream.read(HEAD.size)
-    if len(head) < HEAD.size:
-        return None
-    kind, size = HEAD.unpack(head)
-    payload = stream.read(size)
-    return (kind, payload) if len(payload) == size else None
-
-
 class Pipe:
     """What is said between this process and the one that has started it."""
 
@@ -77,7 +70,7 @@ class Pipe:
     def _listen(self, said: IO[bytes]) -> None:
         while read := read_frame(said):
             self._frames.put(read)
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)  # with what Ray has started here, some of which would stay
 
     def next(self, kind: Any) -> Any:
         """What is said next; None at the end."""
@@ -92,21 +85,23 @@ class Pipe:
 
 def serve(pipe: Pipe) -> None:
     """Have all chunks worked on that are said."""
-    start: Start = pipe.next(Start)
     try:
+        start: Start = pipe.next(Start)
+        reach(start.address)
         connect(start.address)
         _work(start, pipe)
     except LookalikeError as error:
         pipe.tell(error_frame(error))
-    # SystemExit is Ray's way to end a driver that it cannot serve any more.
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - as all else that Ray raises
-        pipe.tell(error_frame(ClusterLost(start.address, reason_of(error))))
+    except Exception:  # noqa: BLE001 - who has started this process raises it
+        pipe.tell(frame(FAULT, traceback.format_exc().encode(errors="replace")))
     else:
         pipe.tell(frame(END))
 
 
 def _work(start: Start, pipe: Pipe) -> None:
     # Imported here: nothing of Ray's is, before it has been told what it shall not do.
+    from ray.exceptions import RayError  # noqa: PLC0415
+
     from lookalike.cluster.flow import Flow, crew_of  # noqa: PLC0415
     from lookalike.cluster.worker import Assignment, Secret  # noqa: PLC0415
 
@@ -126,7 +121,10 @@ def _work(start: Start, pipe: Pipe) -> None:
                 return
             yield chunk
 
-    _run(Flow(crew, assignment), chunks(), start.address, pipe)
+    try:
+        _run(Flow(crew, assignment), chunks(), start.address, pipe)
+    except (RayError, SystemExit) as error:
+        raise ClusterLost(start.address, reason_why(error)) from error
 
 
 def _run(flow: Flow, chunks: Iterable[Chunk], address: str, pipe: Pipe) -> None:
@@ -174,18 +172,16 @@ def for_worker(settings: Settings, cores: int) -> Settings:
 
 
 def main() -> None:
-    """Serve the process that has started this one, and keep all else away from its pipe."""
-    told = os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(nothing, stream)
+    """Serve the process that has started this one, and keep all else away from the pipes."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # it reports its use over the network else
-    serve(Pipe(sys.stdin.buffer, told))
-    import ray  # noqa: PLC0415 - as above
+    said, told = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1):
+        os.dup2(nothing, stream)
+    try:
+        serve(Pipe(said, told))
+        import ray  # noqa: PLC0415 - as above
 
-    ray.shutdown()
-    os._exit(0)  # whatever still asks Ray
-
-
-if __name__ == "__main__":
-    main()
+        ray.shutdown()
+    finally:
+        os._exit(0)  # whatever still asks Ray, which would end this process, too

@@ -19,7 +19,7 @@ from ray.data.datasource import Datasource, ReadTask
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.queue import Full, Queue
 
-from lookalike.cluster.connection import listening
+from lookalike.cluster.connection import listening, reason_why
 from lookalike.cluster.worker import Assignment, ChunkWorker, Numbered, Outcome
 from lookalike.errors import InvalidSetting, reason_of
 from lookalike.owner.messages import decode, encode
@@ -31,7 +31,7 @@ CHUNKS_AHEAD = 2  # for each worker, in the queue
 # A worker that is out of memory is started again and again; one whose machine is lost is tried a
 # few times each second until the cluster has noticed that.
 RETRIES = 60
-RESTARTS = 5  # for each worker that has something to do, without an outcome of any
+RESTARTS = 4  # for each worker that has something to do, without an outcome of any
 MISSES, ANSWERS_WITHIN_S = 2, 5.0
 
 
@@ -78,7 +78,7 @@ class Flow:
         """Start to take chunks."""
         self.failure, self.ended = "", False
         self._workers = crew.workers
-        self._restarts: int | None = None  # at the first look since an outcome
+        self._restarts: dict[str, int] | None = None  # at the first look since an outcome
         self._misses = 0
         self._head = str(ray.get_runtime_context().gcs_address)
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
@@ -131,7 +131,7 @@ class Flow:
         """Those that have come; one is waited for."""
         with contextlib.suppress(queue.Empty):
             yield self._outcomes.get(timeout=wait_s) if wait_s else self._outcomes.get_nowait()
-            self._restarts = None
+            self._restarts, self._misses = None, 0
             while True:
                 yield self._outcomes.get_nowait()
 
@@ -151,10 +151,17 @@ class Flow:
         self._misses = 0
         if self._restarts is None or not under_way:
             self._restarts = restarts
-        elif restarts - self._restarts >= RESTARTS * min(under_way, self._workers):
+            return
+        # One of each may be of a machine that was lost, with all of its workers.
+        again = {
+            worker: count - self._restarts.get(worker, 0) - 1 for worker, count in restarts.items()
+        }
+        if sum(max(0, count) for count in again.values()) >= RESTARTS * min(
+            under_way, self._workers
+        ):
             self.failure = self.failure or (
-                f"{restarts - self._restarts} times a worker was started again, and none has "
-                "finished anything meanwhile: they have too little memory, or crash"
+                "its workers are started again and again, and none has finished anything "
+                "meanwhile: they have too little memory, or crash"
             )
 
     def _miss(self, reason: str) -> None:
@@ -170,22 +177,21 @@ class Flow:
                 for row in batch["outcome"]:
                     self._outcomes.put(decode(row.as_py(), Outcome))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the caller's thread raises it
-            self.failure = self.failure or reason_of(error)
+            self.failure = self.failure or reason_why(error)
         finally:
             self.ended = True
 
 
-def _restarts_of_workers() -> int:
-    """How often workers of this driver have been started again."""
+def _restarts_of_workers() -> dict[str, int]:
+    """How often each worker of this driver has been started again."""
     # There is no public way without Ray's dashboard.
     from ray._private.state import actors  # noqa: PLC0415
 
-    job = ray.get_runtime_context().get_job_id()
-    return sum(
-        int(actor["NumRestarts"])
-        for actor in actors().values()
-        if actor["JobID"] == job and ChunkWorker.__name__ in actor["ActorClassName"]
-    )
+    return {
+        name: int(actor["NumRestarts"])
+        for name, actor in actors(job_id=ray.get_runtime_context().job_id).items()
+        if ChunkWorker.__name__ in actor["ActorClassName"]
+    }
 
 
 _UNKNOWN = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)

@@ -10,6 +10,8 @@ scan → chunks ──(this process)
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -19,16 +21,18 @@ from types import TracebackType
 from typing import IO, cast
 
 from lookalike.cluster.connection import reach
-from lookalike.cluster.driver import Start, read_frame
+from lookalike.cluster.driver import FAULT, Start
 from lookalike.errors import ClusterLost, ExtraMissing, InvalidSetting
 from lookalike.ingest.pipeline import Committed
 from lookalike.ingest.work import Chunk, Job
-from lookalike.owner.messages import END, ERROR, ITEM, decode, encode, error_of, frame
+from lookalike.owner.messages import END, ERROR, ITEM, decode, encode, error_of, frame, read_frame
 from lookalike.sources.names import absolute
 from lookalike.store.address import address_of
 
 CHUNK_FILES = 256
-DRIVER = [sys.executable, "-m", "lookalike.cluster.driver"]
+# It imports from where this process does. The folder that it is in is where workers look, too: not
+# one of pictures.
+DRIVER = "import sys; sys.path[:] = sys.argv[1:]; from lookalike.cluster.driver import main; main()"
 ENDED_WITHIN_S = 10.0
 
 
@@ -102,10 +106,11 @@ class _Driver:
         self._address = address
         # A session of its own, so that Ctrl-C is for who waits for it.
         self._process = subprocess.Popen(  # noqa: S603 - our own program
-            DRIVER,
+            [sys.executable, "-c", DRIVER, *map(os.path.abspath, sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            cwd=os.sep,
             start_new_session=True,
         )
         self._said = cast("IO[bytes]", self._process.stdin)
@@ -128,13 +133,20 @@ class _Driver:
             kind, payload = read
             if kind == ERROR:
                 raise error_of(payload)
+            if kind == FAULT:
+                raise RuntimeError(payload.decode())
             committed = decode(payload, Committed | None) if kind == ITEM else None
             if committed is None:
                 return
             tell(committed)
 
     def _lost(self) -> ClusterLost:
-        return ClusterLost(self._address, "Ray has ended the process that was connected to it")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(ENDED_WITHIN_S)
+        code = self._process.returncode
+        return ClusterLost(
+            self._address, f"the process that was connected to it has ended with {code}"
+        )
 
     def __enter__(self) -> _Driver:
         return self
@@ -145,12 +157,11 @@ class _Driver:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self._process.kill()
-        try:
-            self._process.wait(ENDED_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        if kind is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(ENDED_WITHIN_S)
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)  # with what Ray has started here
             self._process.wait()
         with contextlib.suppress(BrokenPipeError):
             self._said.close()

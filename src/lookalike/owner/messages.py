@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import numpy as np
@@ -48,6 +48,16 @@ def frames(items: Iterator[Any]) -> Iterator[bytes]:
         yield error_frame(error)
     else:
         yield frame(END)
+
+
+def read_frame(stream: IO[bytes]) -> tuple[bytes, bytes] | None:
+    """The kind and the payload of the next part; None where whoever writes has ended."""
+    head = stream.read(HEAD.size)
+    if len(head) < HEAD.size:
+        return None
+    kind, size = HEAD.unpack(head)
+    payload = stream.read(size)
+    return (kind, payload) if len(payload) == size else None
 
 
 def error_frame(error: LookalikeError) -> bytes:
