@@ -262,7 +262,7 @@ def test_workers_for_whom_there_is_never_memory_end_the_run_in_one_line(
         with nodes(2) as cluster:
             outcome = outcome_of(target.start(many, "--ray", cluster.address))
     assert (outcome.code, outcome.out, outcome.err.count("\n")) == (1, "", 1)
-    assert "memory" in outcome.err
+    assert "low on memory" in outcome.err
     assert "run the same command again" in outcome.err
     assert outcome_of(target.start(many, "--format", "json")).json["total"] == 60
 
@@ -283,7 +283,7 @@ def test_a_worker_that_never_finishes_anything_ends_the_run(
     try:
         with (
             target.open() as index,
-            pytest.raises(ClusterLost, match="too little memory, or crash"),
+            pytest.raises(ClusterLost, match="low on memory, or crash"),
         ):
             index.add(many, workers=RayWorkers(two, token=TOKEN))
     finally:

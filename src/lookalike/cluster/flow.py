@@ -161,7 +161,7 @@ class Flow:
         ):
             self.failure = self.failure or (
                 "its workers are started again and again, and none has finished anything "
-                "meanwhile: they have too little memory, or crash"
+                "meanwhile: they are low on memory, or crash"
             )
 
     def _miss(self, reason: str) -> None:
