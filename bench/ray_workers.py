@@ -9,8 +9,9 @@ process of its own. A rate is of the rows that the server has, asked twice a sec
 quarter of them and three: starting Ray and loading models, which is a line of its own, is not in
 it, nor the end, when some workers have no chunk any more.
 
-Run it on an idle machine, which the last line tells. The server, the command and Ray have no core
-of their own, and take their share of all.
+Run it on an idle machine, which the last line tells. The server, the command and Ray's head have no
+core of their own, and take their share of all; what Ray runs on a node is on the worker's core. A
+local run on one core also scans and counts on it, which with workers the command does elsewhere.
 """
 
 from __future__ import annotations
