@@ -60,8 +60,6 @@ def turn(server: str, token: str | None, folder: Path, files: int, count: int) -
 
         with nodes_on(cores, count) as address:
             return run(server, token, folder, files, RayWorkers(address, token=token))
-    if count == LOCAL:
-        os.sched_setaffinity(0, cores[:1])
     return run(server, token, folder, files)
 
 
@@ -144,12 +142,14 @@ def main() -> None:
     args = parser.parse_args()
 
     token, kinds = os.environ.get("LOOKALIKE_TOKEN"), (LOCAL, ALL_CORES, 1, 2, 3)
-    load_before = os.getloadavg()[0]
+    load_before, cores = os.getloadavg()[0], sorted(os.sched_getaffinity(0))
     turns: dict[int, list[Turn]] = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory() as temporary:
         multiply(pictures_in(args.folder), args.files, into=Path(temporary))
         for _ in range(args.rounds):
             for kind in kinds:
+                # OpenVINO's threads use all cores that the process had when it began.
+                os.sched_setaffinity(0, cores[:1] if kind == LOCAL else cores)
                 said = (args.server, token, Path(temporary), args.files, kind)
                 turns[kind].append(in_fresh_process(turn, *said))
 
