@@ -105,14 +105,6 @@ def _work(start: Start, pipe: Pipe) -> None:
     from lookalike.cluster.flow import Flow, crew_of  # noqa: PLC0415
     from lookalike.cluster.worker import Assignment, Secret  # noqa: PLC0415
 
-    crew = crew_of(start.job.settings)
-    assignment = Assignment(
-        job=dataclasses.replace(start.job, settings=for_worker(start.job.settings, crew.cores)),
-        token=Secret(start.token),
-        weights=start.weights,
-        version=__version__,
-    )
-
     def chunks() -> Iterator[Chunk]:
         while True:
             pipe.tell(frame(ITEM, encode(None)))
@@ -122,6 +114,13 @@ def _work(start: Start, pipe: Pipe) -> None:
             yield chunk
 
     try:
+        crew = crew_of(start.job.settings)
+        assignment = Assignment(
+            job=dataclasses.replace(start.job, settings=for_worker(start.job.settings, crew.cores)),
+            token=Secret(start.token),
+            weights=start.weights,
+            version=__version__,
+        )
         _run(Flow(crew, assignment), chunks(), start.address, pipe)
     except (RayError, SystemExit) as error:
         raise ClusterLost(start.address, reason_why(error)) from error

@@ -16,6 +16,7 @@ import numpy as np
 
 import lookalike.errors as errors_module
 from lookalike.errors import LookalikeError, StoreError
+from lookalike.errors.base import restored
 
 ITEM, END, ERROR = b"I", b".", b"E"
 HEAD = struct.Struct(">cI")  # the kind, and how many bytes follow
@@ -71,11 +72,7 @@ def error_of(payload: bytes) -> LookalikeError:
     kind = getattr(errors_module, name, None)
     if not (isinstance(kind, type) and issubclass(kind, LookalikeError)):
         return StoreError(message)
-    error = kind.__new__(kind)
-    Exception.__init__(error, message)
-    for field, value in fields.items():
-        setattr(error, field, _with_tuples(value))
-    return error
+    return restored(kind, (message,), {name: _with_tuples(each) for name, each in fields.items()})
 
 
 def _with_tuples(value: Any) -> Any:
