@@ -3,7 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-server test test-cluster lint format model samples clean
+# What the tests need is installed without bytecode; what they import is compiled once, not by each
+# of their processes.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo demo-server test test-cluster collect lint format model samples clean
 
 demo: .venv/core  ## index the sample pictures and search them
 	$(BIN)/lookalike demo
@@ -17,6 +21,9 @@ test: .venv/dev  ## all tests
 
 test-cluster: .venv/cluster  ## indexing on a Ray cluster of three nodes on this machine
 	$(BIN)/python -m pytest tests/cluster
+
+collect: .venv/dev  ## whether all tests can be imported, which compiles what they import
+	$(BIN)/python -m pytest --collect-only -qqq
 
 lint: .venv/dev  ## style, types, layers
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # What gRPC does in the child of a fork kills 2 in 100 of the commands started here, once a test has
 # opened an index in this process. Read when gRPC is imported, which the package does late.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+# A shell that runs tests in the background has them ignore Ctrl-C, and thus all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PACKAGE = Path(lookalike.__file__).parent
 MEASURED = "measured"
