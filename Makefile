@@ -22,7 +22,7 @@ test: .venv/dev  ## all tests
 test-cluster: .venv/cluster  ## indexing on a Ray cluster of three nodes on this machine
 	$(BIN)/python -m pytest tests/cluster
 
-collect: .venv/dev  ## whether all tests can be imported, which compiles what they import
+collect: .venv/dev  ## whether the files of `make test` can be imported; it compiles what they import
 	$(BIN)/python -m pytest --collect-only -qqq
 
 lint: .venv/dev  ## style, types, layers

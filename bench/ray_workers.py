@@ -1,9 +1,9 @@
 """How many pictures a second do 1, 2 and 3 workers of a Ray cluster index, against a local run?
 
-All have one thread that decodes and one that embeds, and one core for both: a worker is a node of a
-cluster on this machine that runs on that core alone, the second on the second core, and what is
-more than there are cores on one that has a worker already. A local run on one core is what one
-worker is compared with; one on all cores shows what the machine can do. All index the same pictures
+A worker has one core: it is a node of a cluster on this machine that runs on that core alone, the
+second on the second core, and what is more than there are cores on one that has a worker already. A
+local run on one core is what one worker is compared with; one on all cores shows what the machine
+can do. All index the same pictures
 under several names into an empty collection each, on the same Milvus server; every turn is a
 process of its own. A rate is of the rows that the server has, asked twice a second, between a
 quarter of them and three: starting Ray and loading models, which is a line of its own, is not in
@@ -11,7 +11,8 @@ it, nor the end, when some workers have no chunk any more.
 
 Run it on an idle machine, which the last line tells. The server, the command and Ray's head have no
 core of their own, and take their share of all; what Ray runs on a node is on the worker's core. A
-local run on one core also scans and counts on it, which with workers the command does elsewhere.
+local run on one core also scans, counts and asks for the rows on it, which with workers the command
+does elsewhere.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -172,6 +174,7 @@ def main() -> None:
         figures={
             "turns": {str(kind): [asdict(each) for each in turns[kind]] for kind in kinds},
             "load_average_before": load_before,
+            "ray": version("ray"),
         },
         json_file=args.json,
     )

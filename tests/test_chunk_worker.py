@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import uuid
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from lookalike import Index
 from lookalike.cluster import driver
@@ -20,7 +21,7 @@ from lookalike.ingest.pipeline import Committed
 from lookalike.ingest.scan import Scan
 from lookalike.ingest.work import Chunk, Job
 from lookalike.owner.messages import decode, encode
-from lookalike.records import ImageFile
+from lookalike.records import ImageFile, Stamp
 from lookalike.settings import Settings
 from lookalike.sources import archives
 from lookalike.store import server
@@ -45,16 +46,22 @@ def assignment(job: Job) -> Assignment:
     return Assignment(job=job, token=Secret(TOKEN), weights=None, version=__version__)
 
 
-def outcome_of(worker: ChunkWorker, chunk: Chunk) -> Outcome:
+def outcome_of(worker: ChunkWorker, chunk: Chunk, *, error: str = "") -> Outcome:
     (answer,) = worker(pa.table({"chunk": [encode(Numbered(1, chunk))]}))["outcome"]
     outcome: Outcome = decode(answer.as_py(), Outcome)
-    assert not outcome.error
+    assert outcome.error.startswith(error) if error else not outcome.error
     return outcome
 
 
 @pytest.fixture
 def collection() -> str:
     return f"images_{uuid.uuid4().hex}"
+
+
+@pytest.fixture(autouse=True)
+def limit_of_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker, which is alone in its process else, takes Pillow's away."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
 
 
 def test_what_others_have_written_into_an_approximate_index_is_seen_and_flushed(
@@ -124,6 +131,50 @@ def test_an_archive_is_opened_once_and_the_collection_is_the_one_of_the_run(
     assert len(opened) == 1
 
 
+@pytest.fixture
+def worker(milvus_server: ServerAddress, collection: str) -> Iterator[ChunkWorker]:
+    """One whose index is empty."""
+    with Index.open(milvus_server.uri, token=TOKEN, collection=collection) as index:
+        job = Job(
+            database=index.database,
+            collection=collection,
+            settings=Settings(),
+            checksum=False,
+            may_be_known=False,
+        )
+        with closing(ChunkWorker(assignment(job))) as opened:
+            yield opened
+
+
+def test_a_machine_without_the_folder_of_the_pictures_does_not_skip_all_of_them(
+    worker: ChunkWorker,
+) -> None:
+    files = [ImageFile(f"/not/there/{number}.jpg", Stamp(1, 1)) for number in range(16)]
+    told = outcome_of(worker, Chunk(files), error="None of 16 files is there")
+    assert "/not/there/0.jpg" in told.error
+    assert "Mount" in told.error
+    few = outcome_of(worker, Chunk(files[:15]))
+    assert [len(step.skipped) for step in few.committed if step.skipped] == [15]
+
+
+def test_a_picture_above_pillows_own_limit_is_indexed_as_by_the_command(
+    worker: ChunkWorker, photos: Path
+) -> None:
+    (file,) = (item for item in Scan([photos / "birds" / "crow.jpg"]) if not isinstance(item, str))
+    assert isinstance(file, ImageFile)
+    assert sum(step.added for step in outcome_of(worker, Chunk([file])).committed) == 1
+
+
+def test_what_nobody_has_foreseen_is_told_by_its_name(
+    worker: ChunkWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise KeyError("one\ntwo")
+
+    monkeypatch.setattr("lookalike.cluster.worker.work", fail)
+    assert outcome_of(worker, Chunk([]), error="Unexpected KeyError: 'one").kind == "KeyError"
+
+
 def test_what_ray_keeps_of_the_orders_has_no_token() -> None:
     job = Job(
         database="http://milvus:1",
@@ -139,8 +190,9 @@ def test_what_ray_keeps_of_the_orders_has_no_token() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "there"), [("cuda:1", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")]
+    ("device", "gpus", "there"),
+    [("cuda:1", 1, "cuda"), ("cuda", 1, "cuda"), ("cpu", 0, "cpu"), ("auto", 0, "cpu")],
 )
-def test_a_worker_sees_its_own_gpu_as_the_first(device: str, there: str) -> None:
-    settings = driver.for_worker(Settings(device=device, max_pixels=5), 3)
+def test_a_worker_has_its_own_gpu_as_the_first_or_none(device: str, gpus: int, there: str) -> None:
+    settings = driver.for_worker(Settings(device=device, max_pixels=5), 3, gpus)
     assert (settings.device, settings.threads, settings.max_pixels) == (there, 3, 5)

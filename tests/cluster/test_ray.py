@@ -26,6 +26,8 @@ from lookalike import (
     WorkerFailed,
 )
 from lookalike.cluster import RayWorkers, workers
+from lookalike.cluster.connection import reason_why
+from lookalike.cluster.flow import Crew, crew_for
 from lookalike.embed.presets import DEFAULT_MODEL
 from lookalike.ingest.pipeline import Committed
 from lookalike.ingest.work import Chunk, Job
@@ -92,12 +94,17 @@ def test_a_run_of_whose_three_nodes_one_is_killed_gives_the_rows_of_a_local_run(
 
 def pids_of_workers() -> list[int]:
     """Ray names the processes of actors after what they do."""
-    pids = []
-    for path in Path("/proc").glob("[0-9]*/comm"):
-        with suppress(OSError):  # it has ended meanwhile
-            if path.read_text().startswith("ray::MapWorker"):
-                pids.append(int(path.parent.name))
-    return pids
+    return [
+        pid for pid in descendants(os.getpid()) if said_of(pid, "comm").startswith("ray::MapWorker")
+    ]
+
+
+def said_of(pid: int, file: str) -> str:
+    """What Linux knows of a process; nothing where it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/{file}").read_text()
+    except OSError:
+        return ""
 
 
 def test_a_worker_that_is_ended_for_want_of_memory_is_started_again(
@@ -293,6 +300,61 @@ def test_a_worker_that_never_finishes_anything_ends_the_run(
         assert index.add(many, workers=RayWorkers(two, token=TOKEN)).total == 60
 
 
+def test_a_run_whose_chunks_are_not_read_any_more_ends_at_once(
+    two: str, many: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "CHUNK_FILES", 3)
+    ended: list[int] = []
+
+    def end_reader(progress: Progress) -> None:
+        if progress.added and not ended:
+            ended.extend(pid for pid in descendants(os.getpid()) if "Read_" in said_of(pid, "comm"))
+            for pid in ended:
+                os.kill(pid, signal.SIGKILL)
+
+    with target.open() as index:
+        with pytest.raises(ClusterLost, match="run the same command again"):
+            index.add(many, workers=RayWorkers(two, token=TOKEN), on_progress=end_reader)
+        assert len(ended) == 1
+        assert index.add(many, workers=RayWorkers(two, token=TOKEN)).total == 60
+
+
+@pytest.mark.parametrize(
+    ("machines", "settings", "crew"),
+    [
+        ([(1, 0), (64, 0)], Settings(), Crew(16, 4, 0)),
+        ([(1, 0), (1, 0), (2, 0)], Settings(), Crew(4, 1, 0)),
+        ([(3, 0), (3, 0)], Settings(), Crew(2, 3, 0)),
+        ([(0, 0), (8, 0)], Settings(threads=3), Crew(2, 3, 0)),
+        ([(2, 0), (16, 8)], Settings(device="cuda"), Crew(8, 2, 1)),
+        ([(16, 1), (16, 1)], Settings(device="cuda", threads=16), Crew(2, 16, 1)),
+    ],
+)
+def test_as_many_workers_as_there_is_room_for(
+    machines: list[tuple[int, int]], settings: Settings, crew: Crew
+) -> None:
+    assert crew_for(machines, settings) == crew
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "\x1b[36mray::MapWorker()\x1b[39m (pid=1)\n  File x\nModuleNotFoundError: No module "
+            "named 'lookalike'",
+            "ModuleNotFoundError: No module named 'lookalike'",
+        ),
+        (
+            "Version mismatch: The cluster was started with:\n    Ray: 2.9.0\n    Python: 3.10.1",
+            "Version mismatch: The cluster was started with: Ray: 2.9.0 Python: 3.10.1",
+        ),
+        ("The actor died unexpectedly.\n\tclass_name: A", "The actor died unexpectedly"),
+    ],
+)
+def test_of_what_ray_says_the_reason_is_told(said: str, reason: str) -> None:
+    assert reason_why(RuntimeError(said)) == reason
+
+
 def test_a_driver_that_ray_ends_ends_the_run_and_nothing_else(
     two: str, many: Path, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -348,8 +410,9 @@ def descendants(pid: int) -> list[int]:
     """The processes that a process has started, and those that they have."""
     found = []
     for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, file.read_text().split()):
-            found += [child, *descendants(child)]
+        with suppress(OSError):  # it has ended meanwhile
+            for child in map(int, file.read_text().split()):
+                found += [child, *descendants(child)]
     return found
 
 
@@ -358,5 +421,5 @@ def drivers() -> list[int]:
     return [
         pid
         for pid in descendants(os.getpid())
-        if "lookalike.cluster.driver" in Path(f"/proc/{pid}/cmdline").read_text()
+        if "lookalike.cluster.driver" in said_of(pid, "cmdline")
     ]

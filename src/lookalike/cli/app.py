@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
-import logging
 import os
 import signal
 import sys
-import warnings
 from typing import NoReturn
 
 import typer
-from PIL import Image, _imaging
 
+from lookalike import process
 from lookalike.cli import (
     asking,
     cluster,
@@ -79,34 +75,12 @@ def main() -> None:
     # Most of a search's time goes into imports, and a fifth of that into looking for garbage
     # among new objects, of which none is any. Long runs switch it on again: `startup_done`.
     gc.disable()
-    _keep_memory_small()
-    # What is true of this process alone, so it is not done where lookalike is a library: its own
-    # limit of pixels holds, its own messages say what is wrong, and a kill is like Ctrl-C.
-    Image.MAX_IMAGE_PIXELS = None
-    warnings.simplefilter("ignore")
-    _keep_decoders_quiet()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    process.configure()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill is like Ctrl-C
     try:
         app()
     except SystemExit as done:
         _leave(done.code if isinstance(done.code, int) else 0)
-
-
-def _keep_memory_small() -> None:
-    """Give freed memory back: one arena a thread, and Arrow's own pool, keep 130 MB of it."""
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    if sys.platform == "linux":
-        m_arena_max, m_mmap_threshold = -8, -3  # from malloc.h
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda option, value: 0)  # musl has none
-        mallopt(m_arena_max, 2)
-        mallopt(m_mmap_threshold, 1 << 20)
-
-
-def _keep_decoders_quiet() -> None:
-    """Of damaged pictures, Pillow and libtiff print errors that they also raise."""
-    logging.getLogger("PIL").addHandler(logging.NullHandler())
-    with contextlib.suppress(AttributeError):  # where it is built in, or left out
-        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def _leave(code: int) -> NoReturn:

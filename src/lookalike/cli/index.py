@@ -151,7 +151,8 @@ def index(
         if report_file:
             check_report(report_file)
         folders = Scan(sources, options=options).folders
-        workers = workers_at(ray, db=db, token=token, weights=weights)
+        settings = settings_with(device=device, precision=precision)
+        workers = workers_at(ray, db=db, token=token, weights=weights, device=settings.device)
         run = IndexRun(
             sources=sources,
             from_file=from_file,
@@ -177,7 +178,8 @@ def index(
             shard=part,
             workers=workers,
             metrics=RunMetrics(metrics_file) if metrics_file else None,
-            settings=settings_with(device=device, precision=precision),
+            # The machine of the command may have no GPU, and embeds nothing.
+            settings=dataclasses.replace(settings, device="cpu") if workers else settings,
         )
         if dry_run:
             print_plan(run, report_format, terminal)

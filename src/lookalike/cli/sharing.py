@@ -43,7 +43,7 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
 
 
 def workers_at(
-    address: str | None, *, db: str | None, token: str | None, weights: Path | None
+    address: str | None, *, db: str | None, token: str | None, weights: Path | None, device: str
 ) -> Workers | None:
     """The machines of a Ray cluster; None where none was named.
 
@@ -58,6 +58,8 @@ def workers_at(
 
     RayWorkers.check(db)
     server = address_of(db or "", token)
-    workers = RayWorkers(address, token=server.token if server else None, weights=weights)
+    workers = RayWorkers(
+        address, token=server.token if server else None, weights=weights, device=device
+    )
     workers.reach()
     return workers

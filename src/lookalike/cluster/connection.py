@@ -28,14 +28,16 @@ def connect(address: str) -> None:
     """
     # Imported here: Ray takes a second.
     import ray  # noqa: PLC0415
+    from ray.exceptions import RayError  # noqa: PLC0415
 
     options: dict[str, Any] = {}
     if address == LOCAL:
         options = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
-    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-        raise ClusterUnreachable(address, reason_of(error)) from error
+    except (RayError, ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        causes = [reason_why(each) for each in (error, error.__cause__) if each]
+        raise ClusterUnreachable(address, ": ".join(causes)) from error
 
 
 def reach(address: str) -> None:
@@ -63,7 +65,14 @@ def _of_this_machine() -> str:
 
 def reason_why(error: BaseException) -> str:
     """What Ray's errors say; with SystemExit it ends a driver that it cannot serve any more."""
-    return "it has ended its connection" if isinstance(error, SystemExit) else reason_of(error)
+    if isinstance(error, SystemExit):
+        return "it has ended its connection"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and "ray::" in lines[0]:
+        return lines[-1].rstrip(".")  # of a traceback
+    if lines and lines[0].endswith(":"):
+        return " ".join(lines).rstrip(".")
+    return reason_of(error)
 
 
 def listening(address: str) -> bool:

@@ -116,7 +116,9 @@ def _work(start: Start, pipe: Pipe) -> None:
     try:
         crew = crew_of(start.job.settings)
         assignment = Assignment(
-            job=dataclasses.replace(start.job, settings=for_worker(start.job.settings, crew.cores)),
+            job=dataclasses.replace(
+                start.job, settings=for_worker(start.job.settings, crew.cores, crew.gpus)
+            ),
             token=Secret(start.token),
             weights=start.weights,
             version=__version__,
@@ -164,10 +166,10 @@ def _run(flow: Flow, chunks: Iterable[Chunk], address: str, pipe: Pipe) -> None:
         raise ClusterLost(address, f"nothing was heard of {len(under_way)} chunks")
 
 
-def for_worker(settings: Settings, cores: int) -> Settings:
-    """The settings of a worker, which sees no GPU but its own, and that as the first."""
-    device = "cuda" if settings.device.startswith("cuda:") else settings.device
-    return dataclasses.replace(settings, threads=cores, device=device)
+def for_worker(settings: Settings, cores: int, gpus: int) -> Settings:
+    """The settings of a worker: one with a GPU sees it as the first, others leave all alone."""
+    own = "cpu" if settings.device == "auto" else settings.device
+    return dataclasses.replace(settings, threads=cores, device="cuda" if gpus else own)
 
 
 def main() -> None:

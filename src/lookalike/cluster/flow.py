@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,12 @@ from ray.util.queue import Full, Queue
 
 from lookalike.cluster.connection import listening, reason_why
 from lookalike.cluster.worker import Assignment, ChunkWorker, Numbered, Outcome
-from lookalike.errors import InvalidSetting, reason_of
+from lookalike.errors import InvalidSetting
 from lookalike.owner.messages import decode, encode
 from lookalike.settings import Settings, environment_variable
 
-WORKER_CORES = 4  # of smaller machines all of them
+WORKER_CORES = 4  # or fewer, if more than a tenth of all cores would have none to work for else
+USED = 0.9
 CALLS_AT_ONCE = 2
 CHUNKS_AHEAD = 2  # for each worker, in the queue
 # A worker that is out of memory is started again and again; one whose machine is lost is tried a
@@ -50,20 +51,42 @@ def crew_of(settings: Settings) -> Crew:
     Raises:
         InvalidSetting: no machine has as much.
     """
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    with_cores = [int(machine["CPU"]) for machine in machines if machine.get("CPU", 0) >= 1]
-    cores = settings.threads or min([WORKER_CORES, *with_cores])
-    if settings.device.startswith("cuda"):
-        gpus = sum(int(machine.get("GPU", 0)) for machine in machines)
-        if not gpus:
+    machines = [
+        (int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    return crew_for(machines, settings)
+
+
+def crew_for(machines: Sequence[tuple[int, int]], settings: Settings) -> Crew:
+    """The crew of machines with so many cores and GPUs each; as `crew_of`."""
+    on_gpus = settings.device.startswith("cuda")
+    if on_gpus:
+        machines = [(cores, gpus) for cores, gpus in machines if gpus]
+        if not machines:
             raise InvalidSetting("device", settings.device, "cpu: the Ray cluster has no GPU")
-        return Crew(gpus, cores, 1)
-    workers = sum(has // cores for has in with_cores)
+        most = max(cores // gpus for cores, gpus in machines)
+        wanted = settings.threads or max(1, min(WORKER_CORES, most))
+    else:
+        wanted = settings.threads or _cores_of_workers([cores for cores, _ in machines])
+    workers = sum(
+        min(cores // wanted, gpus) if on_gpus else cores // wanted for cores, gpus in machines
+    )
     if not workers:
         name = environment_variable("threads")
-        expected = f"at most {max(with_cores, default=0)}, what a machine of the Ray cluster has"
-        raise InvalidSetting(name, cores, expected)
-    return Crew(workers, cores, 0)
+        cores = max((cores for cores, _ in machines), default=0)
+        expected = f"at most {cores}, what a machine of the Ray cluster has"
+        raise InvalidSetting(name, wanted, expected)
+    return Crew(workers, wanted, int(on_gpus))
+
+
+def _cores_of_workers(machines: list[int]) -> int:
+    return next(
+        cores
+        for cores in range(WORKER_CORES, 0, -1)
+        if sum(has - has % cores for has in machines) >= USED * sum(machines)
+    )
 
 
 class Flow:
@@ -87,6 +110,7 @@ class Flow:
         context = DataContext.get_current().copy()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
+        context.execution_no_progress_timeout_s = -1  # a scan may find nothing for long
         context.target_max_block_size = 1  # what was read is handed on at once
         with DataContext.current(context), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an option that has no other name yet
@@ -99,6 +123,8 @@ class Flow:
             override_num_blocks=1,
             num_cpus=0,
             label_selector=here,
+            # What another attempt yields would be taken for what the lost one had yielded already.
+            ray_remote_args={"max_retries": 0},
         ).map_batches(
             ChunkWorker,
             fn_constructor_args=[assignment],
@@ -123,7 +149,7 @@ class Flow:
         except Full:
             return False
         except RayError as error:
-            self.failure = self.failure or reason_of(error)
+            self.failure = self.failure or reason_why(error)
             return False
         return True
 
@@ -146,7 +172,7 @@ class Flow:
         except GetTimeoutError:
             return  # it has much to do, or is being started
         except RayError as error:
-            self._miss(reason_of(error))
+            self._miss(reason_why(error))
             return
         self._misses = 0
         if self._restarts is None or not under_way:
@@ -213,6 +239,5 @@ class _Waiting(Datasource):  # type: ignore[misc]
         def read() -> Iterator[pa.Table]:
             while (item := chunks.get()) is not None:
                 yield pa.table({"chunk": [item]})
-            chunks.put(None)  # for this task again, if it was lost and is done again
 
         return [ReadTask(read, _UNKNOWN)]

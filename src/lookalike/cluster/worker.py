@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from lookalike import process
 from lookalike.embed.catalog import load_embedder
 from lookalike.embed.embedder import Embedder
 from lookalike.errors import ClusterError, LookalikeError, ModelMismatch
@@ -15,9 +16,12 @@ from lookalike.ingest.pipeline import Committed
 from lookalike.ingest.work import Chunk, Job, work
 from lookalike.opening import own_embedder
 from lookalike.owner.messages import decode, encode
+from lookalike.sources.local import GONE
 from lookalike.sources.reader import Reader
 from lookalike.store.milvus import MilvusStore
 from lookalike.version import __version__
+
+ABSENT = 16  # files that are new or have changed, of one chunk
 
 
 class Secret:
@@ -63,10 +67,12 @@ class ChunkWorker:
     """An actor of Ray Data's: tables of encoded `Numbered` -> tables of encoded `Outcome`.
 
     Several calls may be under way at once, so that the cores have work while one call ends.
+    It is alone in its process, which it makes like the command's.
     """
 
     def __init__(self, assignment: Assignment) -> None:
         """Open nothing yet: what goes wrong is to be told as an outcome."""
+        process.configure()
         self._assignment = assignment
         self._opening = threading.Lock()
         self._opened: tuple[MilvusStore, Embedder, Reader] | None = None
@@ -96,9 +102,13 @@ class ChunkWorker:
                 exists=reader.exists,
                 reader=reader,
             )
+            _check_files_are_here(committed)
         except LookalikeError as error:
             kind = type(error).__name__
             return Outcome(numbered.number, _here(), committed, str(error), kind)
+        except Exception as error:  # noqa: BLE001 - Ray would tell the command little of it
+            kind = type(error).__name__
+            return Outcome(numbered.number, _here(), committed, f"Unexpected {kind}: {error}", kind)
         return Outcome(numbered.number, _here(), committed)
 
     def _open(self) -> tuple[MilvusStore, Embedder, Reader]:
@@ -123,6 +133,17 @@ class ChunkWorker:
                 # and archives are not opened anew for each chunk.
                 self._opened = store, _embedder(store, told), Reader.of(job.settings)
             return self._opened
+
+
+def _check_files_are_here(committed: list[Committed]) -> None:
+    """Raise where no file of many is here; such a machine would be done first with all others."""
+    skipped = [each for step in committed for each in step.skipped]
+    used = sum(step.added + step.updated for step in committed)
+    if not used and len(skipped) >= ABSENT and all(each.reason == GONE for each in skipped):
+        raise ClusterError(
+            f"None of {len(skipped)} files is there, of which {skipped[0].path} is the first. "
+            "Mount their folder there under the same path, and run the same command again."
+        )
 
 
 def _embedder(store: MilvusStore, told: Assignment) -> Embedder:

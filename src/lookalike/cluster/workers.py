@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,7 @@ class RayWorkers:
         *,
         token: str | None = None,
         weights: str | Path | None = None,
+        device: str | None = None,
     ) -> None:
         """Connect to nothing yet.
 
@@ -59,13 +61,15 @@ class RayWorkers:
             token: as in `Index.open`; workers ask the Milvus server with it.
             weights: as in `Index.open`, if the index has a model with such; the file must be on
                 all machines.
+            device: what workers embed on, ``cuda`` for one worker on each GPU; by default as the
+                settings of the index say, for which this machine needs such a device, too.
 
         Raises:
             ExtraMissing: Ray is not installed.
         """
         if find_spec("ray") is None:
             raise ExtraMissing("A Ray cluster", extra="cluster")
-        self._address, self._token = address, token
+        self._address, self._token, self._device = address, token, device
         self._weights = None if weights is None else absolute(weights)
 
     @staticmethod
@@ -89,6 +93,8 @@ class RayWorkers:
             ClusterError: the cluster cannot be reached, or has failed.
         """
         self.check(job.database)
+        settings = replace(job.settings, device=self._device or job.settings.device)
+        job = replace(job, settings=settings)
         with _Driver(self._address) as driver:
             driver.say(frame(ITEM, encode(Start(self._address, job, self._token, self._weights))))
             for chunk in _parts(chunks):
@@ -134,7 +140,8 @@ class _Driver:
             if kind == ERROR:
                 raise error_of(payload)
             if kind == FAULT:
-                raise RuntimeError(payload.decode())
+                told = payload.decode()
+                raise RuntimeError(told.rstrip().rpartition("\n")[2]) from RuntimeError(told)
             committed = decode(payload, Committed | None) if kind == ITEM else None
             if committed is None:
                 return
@@ -160,9 +167,9 @@ class _Driver:
         if kind is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(ENDED_WITHIN_S)
-        if self._process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)  # with what Ray has started here
-            self._process.wait()
+        self._process.wait()
         with contextlib.suppress(BrokenPipeError):
             self._said.close()
         self._told.close()

@@ -8,6 +8,8 @@ import stat
 from lookalike.errors import PictureUnreadable
 from lookalike.records import Stamp
 
+GONE = "the file does not exist"
+
 
 def read_file(path: str, *, max_bytes: int) -> tuple[bytes, Stamp]:
     """The bytes of a regular file, with its stamp from just before they were read.
@@ -30,7 +32,7 @@ def read_file(path: str, *, max_bytes: int) -> tuple[bytes, Stamp]:
         finally:
             os.close(fd)
     except FileNotFoundError:
-        raise PictureUnreadable(path, "the file does not exist") from None
+        raise PictureUnreadable(path, GONE) from None
     except (OSError, ValueError) as error:  # the latter for a NUL in the name
         reason = f"it cannot be read ({getattr(error, 'strerror', None) or error})"
         raise PictureUnreadable(path, reason) from error
