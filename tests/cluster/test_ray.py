@@ -327,6 +327,7 @@ def test_a_run_whose_chunks_are_not_read_any_more_ends_at_once(
         ([(3, 0), (3, 0)], Settings(), Crew(2, 3, 0)),
         ([(0, 0), (8, 0)], Settings(threads=3), Crew(2, 3, 0)),
         ([(2, 0), (16, 8)], Settings(device="cuda"), Crew(8, 2, 1)),
+        ([(16, 8), (4, 4)], Settings(device="cuda"), Crew(12, 1, 1)),
         ([(16, 1), (16, 1)], Settings(device="cuda", threads=16), Crew(2, 16, 1)),
     ],
 )

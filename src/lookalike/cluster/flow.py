@@ -66,8 +66,8 @@ def crew_for(machines: Sequence[tuple[int, int]], settings: Settings) -> Crew:
         machines = [(cores, gpus) for cores, gpus in machines if gpus]
         if not machines:
             raise InvalidSetting("device", settings.device, "cpu: the Ray cluster has no GPU")
-        most = max(cores // gpus for cores, gpus in machines)
-        wanted = settings.threads or max(1, min(WORKER_CORES, most))
+        for_each = min(cores // gpus for cores, gpus in machines)
+        wanted = settings.threads or max(1, min(WORKER_CORES, for_each))
     else:
         wanted = settings.threads or _cores_of_workers([cores for cores, _ in machines])
     workers = sum(
