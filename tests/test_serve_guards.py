@@ -360,7 +360,8 @@ def test_thumbnails_hardly_count(client: Client) -> None:
     server = client(settings=Settings(requests_per_minute=8))
     path = "/api/v1/images/" + "0" * 32 + "/thumbnail"
     assert 429 not in {server.get(path).status_code for _ in range(35)}
-    assert 429 in {server.get(path).status_code for _ in range(10)}
+    # Many: on a busy machine some more are allowed meanwhile.
+    assert 429 in {server.get(path).status_code for _ in range(60)}
 
 
 def test_a_crowd_is_refused_and_streams_do_not_fill_the_place() -> None:
