@@ -3,11 +3,10 @@
 A worker has one core: it is a node of a cluster on this machine that runs on that core alone, the
 second on the second core, and what is more than there are cores on one that has a worker already. A
 local run on one core is what one worker is compared with; one on all cores shows what the machine
-can do. All index the same pictures
-under several names into an empty collection each, on the same Milvus server; every turn is a
-process of its own. A rate is of the rows that the server has, asked twice a second, between a
-quarter of them and three: starting Ray and loading models, which is a line of its own, is not in
-it, nor the end, when some workers have no chunk any more.
+can do. All index the same pictures under several names into an empty collection each, on the same
+Milvus server; every turn is a process of its own. A rate is of the rows that the server has, asked
+twice a second, between a quarter of them and three: starting Ray and loading models, which is a
+line of its own, is not in it, nor the end, when some workers have no chunk any more.
 
 Run it on an idle machine, which the last line tells. The server, the command and Ray's head have no
 core of their own, and take their share of all; what Ray runs on a node is on the worker's core. A

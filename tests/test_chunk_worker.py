@@ -42,6 +42,16 @@ class Elsewhere:
                     tell(committed)
 
 
+def job_of(database: str, collection: str) -> Job:
+    return Job(
+        database=database,
+        collection=collection,
+        settings=Settings(),
+        checksum=False,
+        may_be_known=False,
+    )
+
+
 def assignment(job: Job) -> Assignment:
     return Assignment(job=job, token=Secret(TOKEN), weights=None, version=__version__)
 
@@ -111,13 +121,7 @@ def test_an_archive_is_opened_once_and_the_collection_is_the_one_of_the_run(
         Index.open(uri, token=TOKEN, collection=f"{collection}__00000000") as other,
         Index.open(uri, token=TOKEN, collection=collection) as index,
     ):
-        job = Job(
-            database=index.database,
-            collection=collection,
-            settings=Settings(),
-            checksum=False,
-            may_be_known=False,
-        )
+        job = job_of(index.database, collection)
         store = index._store
         assert isinstance(store, MilvusStore)
         # After the command has opened it, another takes its place.
@@ -135,13 +139,7 @@ def test_an_archive_is_opened_once_and_the_collection_is_the_one_of_the_run(
 def worker(milvus_server: ServerAddress, collection: str) -> Iterator[ChunkWorker]:
     """One whose index is empty."""
     with Index.open(milvus_server.uri, token=TOKEN, collection=collection) as index:
-        job = Job(
-            database=index.database,
-            collection=collection,
-            settings=Settings(),
-            checksum=False,
-            may_be_known=False,
-        )
+        job = job_of(index.database, collection)
         with closing(ChunkWorker(assignment(job))) as opened:
             yield opened
 
@@ -176,13 +174,7 @@ def test_what_nobody_has_foreseen_is_told_by_its_name(
 
 
 def test_what_ray_keeps_of_the_orders_has_no_token() -> None:
-    job = Job(
-        database="http://milvus:1",
-        collection="images",
-        settings=Settings(),
-        checksum=False,
-        may_be_known=False,
-    )
+    job = job_of("http://milvus:1", "images")
     told = Assignment(job=job, token=Secret("root:password"), weights=None, version="1")
     for text in (repr(told), str(dataclasses.asdict(told))):
         assert "images" in text
