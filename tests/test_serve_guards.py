@@ -6,7 +6,6 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from lookalike import Index, Settings
 from lookalike.serve.app import create_app
 from lookalike.serve.guarding import guarded
-from lookalike.serve.guards import rates
+from lookalike.serve.guards import rates, tokens
 from lookalike.serve.guards.crowds import Crowd
 from lookalike.serve.guards.rates import Buckets, client_of
 from lookalike.serve.guards.tokens import COOKIE, MOST_SESSIONS, SESSION_S, TRIES, Sessions
@@ -73,6 +72,17 @@ def client(index: Index) -> Iterator[Client]:
     yield make
     for made in opened:
         made.close()
+
+
+@pytest.fixture
+def standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No allowance grows meanwhile, however long a busy machine takes."""
+
+    def standing(*, per_minute: float, burst: float, clock: object = None) -> Buckets:
+        return Buckets(per_minute=per_minute, burst=burst, clock=lambda: 0.0)
+
+    for module in (rates, tokens):
+        monkeypatch.setattr(module, "Buckets", standing)
 
 
 def code(answer: Any) -> tuple[int, str]:
@@ -287,6 +297,7 @@ def test_without_a_token_there_is_nothing_to_log_in_to(client: Client) -> None:
     assert client().post("/login", data={"token": "x"}).headers["Location"] == "/"
 
 
+@pytest.mark.usefixtures("standing_clock")
 def test_guessing_the_token_is_slowed_down_for_who_guesses(client: Client) -> None:
     server = client(token=TOKEN, address="10.0.0.1")
     assert server.post("/login", data={"token": TOKEN}).status_code == 303
@@ -343,7 +354,8 @@ def test_one_subscriber_is_one_client() -> None:
     assert client_of({"client": None}) == ""
 
 
-def test_who_asks_too_often_waits_and_others_do_not(index: Index, client: Client) -> None:
+@pytest.mark.usefixtures("standing_clock")
+def test_who_asks_too_often_waits_and_others_do_not(client: Client) -> None:
     settings = Settings(requests_per_minute=8)  # two at once
     server = client(settings=settings, address="10.0.0.1")
     assert [server.get(INFO).status_code for _ in range(2)] == [200, 200]
@@ -358,8 +370,8 @@ def test_who_asks_too_often_waits_and_others_do_not(index: Index, client: Client
     assert {unlimited.get(INFO).status_code for _ in range(50)} == {200}
 
 
-def test_thumbnails_hardly_count(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "Buckets", partial(Buckets, clock=lambda: 0.0))
+@pytest.mark.usefixtures("standing_clock")
+def test_thumbnails_hardly_count(client: Client) -> None:
     server = client(settings=Settings(requests_per_minute=8))
     path = "/api/v1/images/" + "0" * 32 + "/thumbnail"
     assert 429 not in {server.get(path).status_code for _ in range(35)}
