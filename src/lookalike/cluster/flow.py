@@ -25,8 +25,8 @@ from lookalike.errors import InvalidSetting
 from lookalike.owner.messages import decode, encode
 from lookalike.settings import Settings, environment_variable
 
-WORKER_CORES = 4  # or fewer, if more than a tenth of all cores would have none to work for else
-USED = 0.9
+WORKER_CORES = 4  # fewer, where these would leave too many of the cluster's cores over
+USED = 0.9  # of all cores, at least
 CALLS_AT_ONCE = 2
 CHUNKS_AHEAD = 2  # for each worker, in the queue
 # A worker that is out of memory is started again and again; one whose machine is lost is tried a
